@@ -1,0 +1,1 @@
+"""Tubelet: the PyTorch home of ViViT, the Video Vision Transformer."""

@@ -1,0 +1,1 @@
+"""Datasets as lists of samples, and what loads them."""

@@ -1,0 +1,1 @@
+"""The four ViViT models and their sizes."""

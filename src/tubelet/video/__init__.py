@@ -1,0 +1,1 @@
+"""Video files into clips of pixels."""

@@ -1,0 +1,1 @@
+"""Every published weights format, read safely."""
