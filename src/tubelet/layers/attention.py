@@ -1,0 +1,70 @@
+"""Multi-head attention over chosen axes of a grid of tokens.
+
+Axis letters: B batch, T time, S space, N tokens, D width, H heads, K head_dim.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, cat, nn
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, axis: int, dropout: float = 0.0) -> Tensor:
+    """Scaled dot-product attention among the tokens along one axis.
+
+    The other grid axes are folded into the batch: the fused kernels take four dimensions.
+
+    Args:
+        query: `(B, *grid, H, K)`; `key` and `value` likewise.
+        key: see `query`.
+        value: see `query`.
+        axis: the axis of the grid along which tokens see each other, counted from 1 (0 is the batch).
+        dropout: probability of dropping an attention weight.
+
+    Returns:
+        `(B, *grid, H, K)`.
+    """
+    query, key, value = (x.movedim(axis, -3) for x in (query, key, value))  # (B, *others, axis, H, K)
+    folded = query.shape[:-3]
+    query, key, value = (x.flatten(0, -4).transpose(1, 2) for x in (query, key, value))  # (B', H, axis, K)
+    out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    return out.transpose(1, 2).unflatten(0, folded).movedim(-3, axis)
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose heads are shared out, in order, over the named axes of the token grid.
+
+    With one axis this is ordinary attention along it. With axes `(1, 2)` over `(B, T, S, D)` the first half
+    of the heads attends over time at the same place and the second half over space in the same frame: the
+    factorised dot-product attention of Model 4 (paper section 3.3, "Model 4").
+
+    Args:
+        width: D, size of a token.
+        heads: H, number of heads; a multiple of the number of axes.
+        head_dim: K, size of a head (need not be `width / heads`).
+        axes: axes of the grid, counted from 1.
+        qkv_bias: whether query, key and value have a bias.
+        dropout: probability of dropping an attention weight in training.
+    """
+
+    def __init__(
+        self, width: int, heads: int, head_dim: int, axes: Sequence[int], qkv_bias: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        assert heads % len(axes) == 0, "heads are shared out evenly over the axes"
+        self.heads = heads
+        self.axes = tuple(axes)
+        self.dropout = dropout
+        self.query = nn.Linear(width, heads * head_dim, bias=qkv_bias)
+        self.key = nn.Linear(width, heads * head_dim, bias=qkv_bias)
+        self.value = nn.Linear(width, heads * head_dim, bias=qkv_bias)
+        self.out = nn.Linear(heads * head_dim, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(B, *grid, D)` to `(B, *grid, D)`."""
+        projections = (self.query, self.key, self.value)
+        query, key, value = (p(tokens).unflatten(-1, (self.heads, -1)) for p in projections)
+        dropout = self.dropout if self.training else 0.0
+        shares = zip(*(x.chunk(len(self.axes), dim=-2) for x in (query, key, value)), strict=True)
+        out = [attend(*share, axis, dropout) for axis, share in zip(self.axes, shares, strict=True)]
+        return self.out((out[0] if len(out) == 1 else cat(out, dim=-2)).flatten(-2))

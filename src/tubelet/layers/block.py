@@ -1,0 +1,84 @@
+"""A transformer block: an ordered dict of pre-norm residual branches."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, nn.Module] = {
+    "gelu_tanh": nn.GELU(approximate="tanh"),
+    "gelu_erf": nn.GELU(),
+    "relu": nn.ReLU(),
+}
+"""Activations by name. ViViT uses the tanh approximation of GELU; DeiT, timm and Hugging Face's ViT use erf."""
+
+
+class MLP(nn.Sequential):
+    """Linear, activation, dropout, linear: `(..., D)` to `(..., D)`."""
+
+    def __init__(self, width: int, hidden: int, activation: str, dropout: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.activation = ACTIVATIONS[activation]
+        self.dropout = nn.Dropout(dropout)
+        self.fc2 = nn.Linear(hidden, width)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training, drops the whole branch for some examples of the batch.
+
+    One draw per example, shared by everything else of it: in the factorised encoder all frames of a video
+    keep or drop a spatial branch together. As in the official code the kept branches are not scaled up by
+    1 / (1 - rate), which the paper's rates assume; `rescale=True` does scale them.
+    """
+
+    def __init__(self, rate: float, rescale: bool = False) -> None:
+        super().__init__()
+        self.rate = rate
+        self.rescale = rescale
+
+    def draw(self, branch: Tensor) -> Tensor:
+        """Which examples keep the branch: `(B, 1, ..., 1)` of ones and zeros."""
+        shape = (branch.shape[0],) + (1,) * (branch.ndim - 1)
+        return torch.rand(shape, device=branch.device).ge(self.rate).to(branch.dtype)
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """`(B, ...)` to `(B, ...)`."""
+        if not self.training or self.rate == 0:
+            return branch
+        kept = branch * self.draw(branch)
+        return kept / (1 - self.rate) if self.rescale else kept
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows."""
+        return f"rate={self.rate:.3g}, rescale={self.rescale}"
+
+
+class Branch(nn.Module):
+    """A pre-norm residual branch: `x + drop_path(dropout(layer(norm(x))))`."""
+
+    def __init__(
+        self, layer: nn.Module, width: int, norm_eps: float, dropout: float, drop_path: DropPath
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
+        self.layer = layer
+        self.dropout = nn.Dropout(dropout)
+        self.drop_path = drop_path
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(B, *grid, D)` to `(B, *grid, D)`."""
+        return tokens + self.drop_path(self.dropout(self.layer(self.norm(tokens))))
+
+
+class Block(nn.ModuleDict):
+    """Branches one after the other, in the order of the dict."""
+
+    def __init__(self, branches: Mapping[str, Branch]) -> None:
+        super().__init__(dict(branches))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(B, *grid, D)` to `(B, *grid, D)`."""
+        for branch in self.values():
+            tokens = branch(tokens)
+        return tokens

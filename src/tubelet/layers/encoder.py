@@ -1,0 +1,72 @@
+"""A transformer encoder: class token, positions, blocks, final norm; and how its tokens become one vector."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from tubelet.layers.block import Block
+from tubelet.layers.embedding import Grid, Positions
+
+
+class Encoder(nn.Module):
+    """Adds class token and positions to a grid of tokens, and runs the blocks.
+
+    The tokens are `(B, ..., N, D)`: positions belong to the last axis of tokens, and what stands between it
+    and the batch (the frames of the factorised encoder) shares them. With `split=True` the blocks see the
+    N tokens as `(T, S)`: Models 3 and 4.
+
+    Args:
+        blocks: the blocks.
+        positions: what is added to the tokens, or None.
+        class_token: width of a class token put first, or None for no class token.
+        norm: what is applied last (`nn.Identity()` for none).
+        dropout: dropout after the positions.
+        split: whether blocks see time and space as two axes.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[Block],
+        positions: Positions | None,
+        class_token: int | None,
+        norm: nn.Module,
+        dropout: float,
+        split: bool = False,
+    ) -> None:
+        super().__init__()
+        self.class_token = None if class_token is None else nn.Parameter(torch.zeros(1, 1, class_token))
+        self.positions = positions
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = norm
+        self.split = split
+        self.checkpointing = False
+
+    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """`(B, ..., T*H*W, D)` to the same, with the class token (where there is one) put first."""
+        if self.class_token is not None:
+            tokens = torch.cat((self.class_token.expand(*tokens.shape[:-2], 1, -1), tokens), dim=-2)
+        if self.positions is not None:
+            tokens = tokens + self.positions(grid)
+        tokens = self.dropout(tokens)
+        if self.split:
+            tokens = tokens.unflatten(1, (grid[0], -1))
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        if self.split:
+            tokens = tokens.flatten(1, 2)
+        return self.norm(tokens)
+
+
+def pool_tokens(tokens: Tensor, pool: str) -> Tensor:
+    """`(..., N, D)` to `(..., D)`: the first token (`class`, `first`), or the `mean`, `max` or `sum` of all."""
+    if pool in ("class", "first"):
+        return tokens[..., 0, :]
+    if pool == "max":
+        return tokens.amax(dim=-2)
+    return tokens.mean(dim=-2) if pool == "mean" else tokens.sum(dim=-2)
