@@ -1,0 +1,119 @@
+"""Weights files into plain dicts of tensors. Nothing from a file is ever executed."""
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tubelet.errors import WeightsError
+
+DTYPES = (
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint32",
+    "uint64",
+    "bool",
+)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read as safetensors: {error}.") from error
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """All tensors of a PyTorch file, read by the unpickler that makes tensors and plain containers only."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{path} cannot be read as PyTorch weights without running its code: {reason}"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
+        raise WeightsError(f"{path} holds no dict of tensors.")
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is not a JSON object.")
+    return content
+
+
+def unpack_array(payload: bytes) -> np.ndarray:
+    """flax's extension type 1: (shape, dtype name, little-endian bytes in C order)."""
+    shape, dtype, data = msgpack.unpackb(payload, raw=True, use_list=True)
+    name = dtype.decode("ascii", "replace")
+    if name not in DTYPES:
+        raise WeightsError(f"an array of type {name!r} is not among {', '.join(DTYPES)}")
+    return np.frombuffer(data, dtype=np.dtype(name).newbyteorder("<")).reshape(shape).astype(name)
+
+
+def unpack_extension(code: int, payload: bytes) -> Any:
+    """An array, a complex number or a NumPy scalar, as flax writes them."""
+    if code in (1, 3):
+        return unpack_array(payload)
+    if code == 2:
+        return complex(*msgpack.unpackb(payload))
+    raise WeightsError(f"extension type {code} is not one of flax's")
+
+
+def join_chunks(tree: Any) -> Any:
+    """Put arrays together that flax cut into chunks because of their size."""
+    if not isinstance(tree, dict):
+        return tree
+    if tree.get("__msgpack_chunked_array__"):
+        shape, chunks = ([d[str(i)] for i in range(len(d))] for d in (tree["shape"], tree["chunks"]))
+        return np.concatenate(chunks).reshape([int(n) for n in shape])
+    return {str(key): join_chunks(value) for key, value in tree.items()}
+
+
+def read_msgpack(path: Path) -> dict[str, Any]:
+    """A flax msgpack file as a tree of dicts of NumPy arrays."""
+    try:
+        data = path.read_bytes()
+        tree = msgpack.unpackb(data, ext_hook=unpack_extension, strict_map_key=False, raw=False)
+        tree = join_chunks(tree)
+    except (ValueError, TypeError, KeyError, OSError, msgpack.UnpackException, WeightsError) as error:
+        reason = str(error) or type(error).__name__
+        raise WeightsError(f"{path} cannot be read as a flax msgpack checkpoint: {reason}.") from error
+    if not isinstance(tree, dict):
+        raise WeightsError(f"{path} holds no msgpack map, so it is no checkpoint.")
+    return tree
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
+    """A tree of arrays as tensors named by their keys, joined with `/`."""
+    flat: dict[str, Tensor] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}/")
+        elif isinstance(value, np.ndarray):
+            flat[prefix + key] = torch.from_numpy(value)
+    return flat

@@ -1,0 +1,82 @@
+"""`LoadReport`: what became of every tensor of a file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from tubelet.errors import WeightsError
+
+Action = Literal["taken", "inflated", "tiled", "resized", "split", "fresh", "left out"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor: what was done, its name in the file and in the model (empty where it has none), and why."""
+
+    action: Action
+    theirs: str
+    ours: str
+    shape: tuple[int, ...]
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor of a weights file, and what the file could not tell."""
+
+    file: str
+    format: str
+    rows: tuple[Row, ...]
+    assumed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What no tensor fixes and nobody said, by field: the value taken, and what would change it."""
+
+    def count(self, action: Action) -> int:
+        """How many tensors this was done to."""
+        return sum(row.action == action for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        rows = [vars(row) | {"shape": list(row.shape)} for row in self.rows]
+        return {"file": self.file, "format": self.format, "assumed": dict(self.assumed), "rows": rows}
+
+    def __str__(self) -> str:
+        """A line of counts, a line for each assumption, and a line for each tensor that was not simply taken."""
+        actions = dict.fromkeys(row.action for row in self.rows)
+        lines = [f"{self.file} ({self.format}): " + ", ".join(f"{self.count(a)} {a}" for a in actions)]
+        lines += [f"  assumed {name} = {why}" for name, why in self.assumed.items()]
+        for row in self.rows:
+            if row.action != "taken":
+                names = " -> ".join(name for name in (row.theirs, row.ours) if name)
+                remark = f" ({row.remark})" if row.remark else ""
+                lines.append(f"  {row.action}: {names} {list(row.shape)}{remark}")
+        return "\n".join(lines)
+
+
+def load_strictly(
+    model: nn.Module, tensors: Mapping[str, Tensor], file: str, left: Iterable[str] = ()
+) -> None:
+    """Copy tensors into a model, all of them into all of it.
+
+    Args:
+        model: what is filled.
+        tensors: by the model's own names.
+        file: for the message.
+        left: names in the file that nothing was made of.
+
+    Raises:
+        WeightsError: listing every tensor that is missing, left over or of another shape. Nothing is copied then.
+    """
+    own = model.state_dict()
+    problems = [f"  not understood: {name}" for name in left]
+    problems += [f"  missing: {name} {list(own[name].shape)}" for name in own if name not in tensors]
+    problems += [f"  left over: {name} {list(t.shape)}" for name, t in tensors.items() if name not in own]
+    problems += [
+        f"  shape: {name} is {list(t.shape)} in the file and {list(own[name].shape)} in the model"
+        for name, t in tensors.items()
+        if name in own and own[name].shape != t.shape
+    ]
+    if problems:
+        raise WeightsError("\n".join([f"{file} does not fit the model:", *problems]))
+    model.load_state_dict(dict(tensors))

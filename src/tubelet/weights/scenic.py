@@ -1,0 +1,246 @@
+"""ViViT checkpoints of Scenic, the official JAX code: flax msgpack files."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from tubelet.errors import WeightsError
+from tubelet.models.config import ViViTConfig
+from tubelet.models.vivit import ViViT
+from tubelet.weights.files import flatten, read_msgpack
+from tubelet.weights.rename import (
+    CONV2D,
+    CONV3D,
+    DENSE,
+    HEADS_BIAS,
+    HEADS_IN,
+    HEADS_OUT,
+    SAME,
+    Rename,
+    read,
+)
+from tubelet.weights.report import LoadReport, Row, load_strictly
+
+ENCODERS = (
+    ("Transformer", "encoder"),
+    ("SpatialTransformer", "spatial"),
+    ("TemporalTransformer", "temporal"),
+)
+CLASS_TOKENS = {"encoder": "cls", "spatial": "cls_SpatialTransformer", "temporal": "cls_TemporalTransformer"}
+NORMS = (
+    ("LayerNorm_0", "attention"),
+    ("LayerNorm_1", "mlp"),
+    ("LayerNorm_time", "time"),
+    ("LayerNorm_space", "space"),
+    ("LayerNorm_mlp", "mlp"),
+)
+ATTENTIONS = (
+    ("MultiHeadDotProductAttention_0", "attention"),
+    ("MultiHeadDotProductAttention_time", "time"),
+    ("MultiHeadDotProductAttention_space", "space"),
+)
+PRE_LINEN = (
+    ("MultiHeadDotProductAttention_1", "MultiHeadDotProductAttention_0"),
+    ("LayerNorm_2", "LayerNorm_1"),
+    ("MlpBlock_3", "MlpBlock_0"),
+)
+"""Submodules of a block were numbered together before flax's Linen interface."""
+
+
+def table(image: bool = False, factorised_attention: bool = False) -> list[Rename]:
+    """Their names and ours.
+
+    Args:
+        image: the embedding is a 2D convolution: an image ViT, or uniform frame sampling.
+        factorised_attention: Model 3, whose blocks name their parts otherwise.
+    """
+    rows = [
+        Rename("embedding/kernel", "embedding.weight", CONV2D if image else CONV3D),
+        Rename("embedding/bias", "embedding.bias"),
+        Rename("pre_logits/kernel", "representation.weight", DENSE),
+        Rename("pre_logits/bias", "representation.bias"),
+        Rename("output_projection/kernel", "head.weight", DENSE),
+        Rename("output_projection/bias", "head.bias"),
+    ]
+    for theirs, ours in ENCODERS:
+        rows += [
+            Rename(CLASS_TOKENS[ours], f"{ours}.class_token"),
+            Rename(f"{theirs}/posembed_input/pos_embedding", f"{ours}.positions.table"),
+            Rename(f"{theirs}/encoder_norm/scale", f"{ours}.norm.weight"),
+            Rename(f"{theirs}/encoder_norm/bias", f"{ours}.norm.bias"),
+        ]
+        rows += block_table(f"{theirs}/encoderblock_{{i}}", f"{ours}.blocks.{{i}}", factorised_attention)
+    return rows
+
+
+def block_table(theirs: str, ours: str, factorised_attention: bool) -> list[Rename]:
+    """The rows of one block."""
+    rows: list[Rename] = []
+    for norm, branch in NORMS[2:] if factorised_attention else NORMS[:2]:
+        rows.append(Rename(f"{theirs}/{norm}/scale", f"{ours}.{branch}.norm.weight"))
+        rows.append(Rename(f"{theirs}/{norm}/bias", f"{ours}.{branch}.norm.bias"))
+    for attention, branch in ATTENTIONS[1:] if factorised_attention else ATTENTIONS[:1]:
+        for part in ("query", "key", "value"):
+            name = f"{ours}.{branch}.layer.{part}"
+            rows.append(Rename(f"{theirs}/{attention}/{part}/kernel", f"{name}.weight", HEADS_IN))
+            rows.append(Rename(f"{theirs}/{attention}/{part}/bias", f"{name}.bias", HEADS_BIAS))
+        rows.append(
+            Rename(f"{theirs}/{attention}/out/kernel", f"{ours}.{branch}.layer.out.weight", HEADS_OUT)
+        )
+        rows.append(Rename(f"{theirs}/{attention}/out/bias", f"{ours}.{branch}.layer.out.bias", SAME))
+    mlp = "MlpBlock" if factorised_attention else "MlpBlock_0"
+    for dense, part in (("Dense_0", "fc1"), ("Dense_1", "fc2")):
+        rows.append(Rename(f"{theirs}/{mlp}/{dense}/kernel", f"{ours}.mlp.layer.{part}.weight", DENSE))
+        rows.append(Rename(f"{theirs}/{mlp}/{dense}/bias", f"{ours}.mlp.layer.{part}.bias", SAME))
+    return rows
+
+
+def read_parameters(path: Path) -> dict[str, Tensor]:
+    """The parameters of a checkpoint under their current names, whichever way the file holds them.
+
+    Known: the released form (`optimizer/target`), with the names of before Linen too, the newer train state
+    (`params`), and a bare tree of parameters.
+
+    Raises:
+        WeightsError: if the file is no flax msgpack, or holds no ViViT or ViT.
+    """
+    tree: Any = read_msgpack(path)
+    for key in ("optimizer", "target", "params"):
+        if isinstance(tree.get(key), dict):
+            tree = tree[key]
+    parameters = flatten(tree)
+    if any("MlpBlock_3/" in name for name in parameters):
+        for old, new in PRE_LINEN:
+            parameters = {name.replace(f"/{old}/", f"/{new}/"): t for name, t in parameters.items()}
+    if "embedding/kernel" not in parameters:
+        raise WeightsError(f"{path} holds no ViViT: there is no tensor embedding/kernel in it.")
+    return parameters
+
+
+def is_image_vit(parameters: Mapping[str, Tensor]) -> bool:
+    """Whether the tokens come from single frames: an image ViT, or a ViViT by uniform frame sampling."""
+    return parameters["embedding/kernel"].ndim == 4
+
+
+def is_factorised_attention(parameters: Mapping[str, Tensor]) -> bool:
+    """Whether the blocks are those of Model 3."""
+    return any("/MultiHeadDotProductAttention_time/" in name for name in parameters)
+
+
+def depth(parameters: Mapping[str, Tensor], encoder: str) -> int:
+    """Number of blocks of an encoder."""
+    numbers = {m.group(1) for name in parameters if (m := re.match(rf"{encoder}/encoderblock_(\d+)/", name))}
+    return len(numbers)
+
+
+def infer_config(parameters: Mapping[str, Tensor], file: str) -> tuple[ViViTConfig, dict[str, str]]:
+    """The architecture behind the tensors, and what they do not fix, with the value assumed.
+
+    Raises:
+        WeightsError: if the number of positions fits no square grid over 32 frames: give a config then.
+    """
+    kernel = parameters["embedding/kernel"]
+    encoders = {
+        name for name, _ in ENCODERS if f"{name}/encoderblock_0/MlpBlock_0/Dense_0/kernel" in parameters
+    }
+    factorised_encoder = "SpatialTransformer" in encoders
+    factorised_attention = is_factorised_attention(parameters)
+    main = "SpatialTransformer" if factorised_encoder else "Transformer"
+    attention = "MultiHeadDotProductAttention_" + ("time" if factorised_attention else "0")
+    mlp = "MlpBlock" if factorised_attention else "MlpBlock_0"
+    try:
+        query = parameters[f"{main}/encoderblock_0/{attention}/query/kernel"]
+        fc1 = parameters[f"{main}/encoderblock_0/{mlp}/Dense_0/kernel"]
+        positions = parameters[f"{main}/posembed_input/pos_embedding"].shape[1]
+        head = parameters["output_projection/bias"]
+    except KeyError as error:
+        raise WeightsError(
+            f"{file} holds no whole ViViT: there is no tensor {error.args[0]} in it."
+        ) from error
+    class_token = CLASS_TOKENS[dict(ENCODERS)[main]] in parameters
+    assumed: dict[str, str] = {}
+    fields: dict[str, Any] = {
+        "channels": kernel.shape[-2],
+        "tubelet": (1, *kernel.shape[:2]) if kernel.ndim == 4 else tuple(kernel.shape[:3]),
+        "width": kernel.shape[-1],
+        "depth": depth(parameters, main),
+        "heads": query.shape[1],
+        "hidden": fc1.shape[1],
+        "classes": (head.shape[0],),
+        "final_norm": f"{main}/encoder_norm/scale" in parameters,
+        "representation": parameters["pre_logits/bias"].shape[0] if "pre_logits/bias" in parameters else None,
+    }
+    if query.shape[1] * query.shape[2] != query.shape[0]:
+        fields["head_dim"] = query.shape[2]
+    assumed["classes"] = f"one head of {head.shape[0]}; several heads and multi-label look the same in a file"
+    fields["pool"] = "class" if class_token else "mean"
+    if not class_token:
+        assumed["pool"] = "mean; max, sum and first token need the same tensors"
+    steps = None
+    if factorised_encoder:
+        fields |= {
+            "attention": "factorised_encoder",
+            "temporal_depth": depth(parameters, "TemporalTransformer"),
+        }
+        if fields["temporal_depth"]:
+            block = "TemporalTransformer/encoderblock_0"
+            fields["temporal_heads"] = parameters[f"{block}/{attention}/query/kernel"].shape[1]
+            fields["temporal_hidden"] = parameters[f"{block}/{mlp}/Dense_0/kernel"].shape[1]
+            steps = parameters["TemporalTransformer/posembed_input/pos_embedding"].shape[1] - class_token
+    elif factorised_attention:
+        fields |= {"attention": "factorised_self_attention", "order": "time_space"}
+        assumed["order"] = "time_space, as released; space_time needs the same tensors"
+    elif not class_token:
+        assumed["attention"] = "joint; factorised_dot_product (Model 4) needs the same tensors"
+    grid, remarks = infer_grid(positions - class_token, steps, fields, factorised_encoder, file)
+    return ViViTConfig(**fields | grid), assumed | remarks
+
+
+def infer_grid(
+    tokens: int, steps: int | None, fields: dict[str, Any], per_frame: bool, file: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Frames and size behind a number of positions: square frames, and 32 of them unless `steps` are known."""
+    assumed: dict[str, str] = {}
+    t, h, w = fields["tubelet"]
+    if steps is None:
+        steps = 32 // t
+        assumed["frames"] = f"{steps * t}; give a config if the model was trained with another number"
+    side = math.isqrt(tokens if per_frame else tokens // steps)
+    if side * side * (1 if per_frame else steps) != tokens:
+        what = "positions of a frame" if per_frame else f"positions over {steps} steps of time"
+        raise WeightsError(
+            f"{file}: {tokens} {what} are no square grid: give a config with the frames and the size."
+        )
+    assumed["size"] = f"({side * h}, {side * w}); other shapes of frame have as many tokens"
+    grid: dict[str, Any] = {"frames": steps * t, "size": (side * h, side * w)}
+    if t == 1:
+        assumed["sampled_frames"] = (
+            f"none: all of {steps} frames; say which clip length they are sampled from"
+        )
+    return grid, assumed
+
+
+def load_scenic(path: Path, config: ViViTConfig | None = None) -> tuple[ViViT, LoadReport]:
+    """A ViViT from a Scenic checkpoint.
+
+    Args:
+        path: the `checkpoint` file.
+        config: the architecture; None reads it from the tensors, and lists in the report what they do not fix.
+
+    Raises:
+        WeightsError: if the file cannot be read, or does not fit; lists every tensor concerned.
+    """
+    parameters = read_parameters(path)
+    assumed: dict[str, str] = {}
+    if config is None:
+        config, assumed = infer_config(parameters, str(path))
+    names = table(is_image_vit(parameters), is_factorised_attention(parameters))
+    renamed, unknown = read(parameters, names)
+    model = ViViT(config)
+    load_strictly(model, {r.ours: r.tensor for r in renamed}, str(path), unknown)
+    rows = tuple(Row("taken", r.theirs, r.ours, tuple(r.tensor.shape)) for r in renamed)
+    return model.eval(), LoadReport(str(path), "Scenic ViViT", rows, assumed)
