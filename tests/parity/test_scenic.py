@@ -249,7 +249,9 @@ TREES = sorted(p.stem for p in (SHARED / "parameter_trees").glob("*.json")) or [
 
 def tree_config(name: str) -> ViViTConfig:
     """The model behind a recorded tree of parameters."""
-    attention = next((a for a in ("factorised_self", "factorised_dot", "factorised_enc") if a in name), "joint")
+    attention = next(
+        (a for a in ("factorised_self", "factorised_dot", "factorised_enc") if a in name), "joint"
+    )
     attention = {
         "factorised_self": "factorised_self_attention",
         "factorised_dot": "factorised_dot_product",

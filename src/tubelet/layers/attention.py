@@ -65,6 +65,7 @@ class Attention(nn.Module):
         projections = (self.query, self.key, self.value)
         query, key, value = (p(tokens).unflatten(-1, (self.heads, -1)) for p in projections)
         dropout = self.dropout if self.training else 0.0
-        shares = zip(*(x.chunk(len(self.axes), dim=-2) for x in (query, key, value)), strict=True)
-        out = [attend(*share, axis, dropout) for axis, share in zip(self.axes, shares, strict=True)]
-        return self.out((out[0] if len(out) == 1 else cat(out, dim=-2)).flatten(-2))
+        parts = len(self.axes)
+        shares = zip(self.axes, *(x.chunk(parts, dim=-2) for x in (query, key, value)), strict=True)
+        out = [attend(q, k, v, axis, dropout) for axis, q, k, v in shares]
+        return self.out((out[0] if parts == 1 else cat(out, dim=-2)).flatten(-2))

@@ -98,8 +98,9 @@ class Positions(nn.Module):
         super().__init__()
         self.grid = grid
         self.extra = extra
+        self.learned = kind == "learned"
         count = extra + math.prod(grid)
-        if kind == "learned":
+        if self.learned:
             self.table = nn.Parameter(torch.empty(1, count, width))
         else:
             table = sinusoidal_1d(count, width) if kind == "sinusoidal_1d" else sinusoidal_3d(grid, width)

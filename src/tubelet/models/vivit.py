@@ -93,7 +93,7 @@ class ViViT(nn.Module):
         return self.embedding(video)
 
     def checkpoint_activations(self, enabled: bool = True) -> None:
-        """Keep only each block's input for the backward pass and compute the rest again: less memory, same gradients."""
+        """Keep only each block's input for the backward pass and compute the rest again: less memory."""
         for encoder in (self.encoder, self.spatial, self.temporal):
             if encoder is not None:
                 encoder.checkpointing = enabled
@@ -156,7 +156,7 @@ def initialise(model: ViViT, generator: torch.Generator | None = None) -> None:
                         nn.init.normal_(layer.bias, std=1e-6, generator=generator)
                     elif layer.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
                         nn.init.zeros_(layer.bias)
-        elif isinstance(module, Positions) and isinstance(module.table, nn.Parameter):
+        elif isinstance(module, Positions) and module.learned:
             nn.init.normal_(module.table, std=0.02, generator=generator)
     lecun_normal(model.embedding.weight, generator)
     if model.representation is not None:

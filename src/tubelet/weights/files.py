@@ -67,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def unpack_array(payload: bytes) -> np.ndarray:
-    """flax's extension type 1: (shape, dtype name, little-endian bytes in C order)."""
+    """Flax's extension type 1: (shape, dtype name, little-endian bytes in C order)."""
     shape, dtype, data = msgpack.unpackb(payload, raw=True, use_list=True)
     name = dtype.decode("ascii", "replace")
     if name not in DTYPES:

@@ -43,7 +43,7 @@ class LoadReport:
 
     def __str__(self) -> str:
         """A line of counts, a line for each assumption, and a line for each tensor that was not simply taken."""
-        actions = dict.fromkeys(row.action for row in self.rows)
+        actions: dict[Action, None] = dict.fromkeys(row.action for row in self.rows)
         lines = [f"{self.file} ({self.format}): " + ", ".join(f"{self.count(a)} {a}" for a in actions)]
         lines += [f"  assumed {name} = {why}" for name, why in self.assumed.items()]
         for row in self.rows:

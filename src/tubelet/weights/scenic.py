@@ -201,13 +201,13 @@ def infer_config(parameters: Mapping[str, Tensor], file: str) -> tuple[ViViTConf
 
 
 def infer_grid(
-    tokens: int, steps: int | None, fields: dict[str, Any], per_frame: bool, file: str
+    tokens: int, known_steps: int | None, fields: dict[str, Any], per_frame: bool, file: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Frames and size behind a number of positions: square frames, and 32 of them unless `steps` are known."""
+    """Frames and size behind a number of positions: square, and 32 frames unless the steps of time are known."""
     assumed: dict[str, str] = {}
     t, h, w = fields["tubelet"]
-    if steps is None:
-        steps = 32 // t
+    steps = known_steps or 32 // t
+    if known_steps is None:
         assumed["frames"] = f"{steps * t}; give a config if the model was trained with another number"
     side = math.isqrt(tokens if per_frame else tokens // steps)
     if side * side * (1 if per_frame else steps) != tokens:
