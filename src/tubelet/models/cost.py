@@ -1,0 +1,64 @@
+"""What a model costs: parameters, multiply-adds, tokens, activation memory; counted, not guessed.
+
+The model is run on tensors that have a shape and no numbers, so nothing is allocated or computed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from tubelet.layers.embedding import Grid
+from tubelet.models.config import ViViTConfig
+from tubelet.models.vivit import ViViT
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one clip. Paper: Table 2a (its GFLOPs count a multiply-add as one, and elementwise work too)."""
+
+    parameters: int
+    macs: int
+    """Multiply-adds of all matrix products."""
+    tokens: Grid
+    """Tubelets along time, height and width."""
+    training_bytes: int
+    """What the backward pass of one clip keeps in float32, with fused attention (no N x N matrices)."""
+
+
+def count_cost(config: ViViTConfig) -> Cost:
+    """The cost of a model at its own frames and size."""
+    with torch.device("meta"):
+        model = ViViT(config)
+        video = torch.empty(1, config.frames, config.channels, *config.pixels)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        model(video)
+    parameters = sum(p.numel() for p in model.parameters())
+    return Cost(parameters, counter.get_total_flops() // 2, config.grid, saved_bytes(config))
+
+
+def saved_bytes(config: ViViTConfig) -> int:
+    """Bytes that autograd keeps for the backward pass of one clip, each storage once, parameters left out."""
+    with torch.device("meta"):
+        model = ViViT(config)
+    storages: dict[int, int] = {}
+    alive: list[Tensor] = []  # else a freed storage's number could come again
+
+    def keep(tensor: Tensor) -> Tensor:
+        alive.append(tensor)
+        storages[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with FakeTensorMode():  # a shape and a device each, no numbers
+        everything = (*model.named_parameters(), *model.named_buffers())
+        state = {name: torch.empty(t.shape, requires_grad=t.requires_grad) for name, t in everything}
+        video = torch.empty(1, config.frames, config.channels, *config.pixels)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            functional_call(model, state, video)
+    own = {t.untyped_storage()._cdata for t in state.values()}
+    return sum(size for key, size in storages.items() if key not in own)
