@@ -1,0 +1,247 @@
+"""Exact random access to the frames of one video file: seek where that is cheaper, and check where it landed."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from tubelet.errors import DecodeError
+from tubelet.video.packets import Astray, Index, Packets, Session, Turn, count_frames, list_packets, reason
+
+# Lists of packets already made, because many samples are often segments of one long file.
+_INDEXES: OrderedDict[tuple[str, int, int, bool], Index] = OrderedDict()
+_INDEXES_KEPT = 32
+_LOCK = Lock()
+
+# Decoders of a parent process: freeing one in a forked child could wait for threads that live in the parent.
+_LEFT_TO_PARENT: list[Session] = []
+
+
+def index_of(source: Path | bytes, name: str, keep: bool) -> Index:
+    """The index of a file, remembered until the file changes. Raises DecodeError."""
+    if isinstance(source, bytes):
+        return _make_index(source, name, keep)
+    try:
+        status = source.stat()
+    except OSError as error:
+        raise DecodeError(f"{name}: cannot be read ({reason(error)}).") from error
+    key = (str(source), status.st_mtime_ns, status.st_size, keep)
+    with _LOCK:
+        if key in _INDEXES:
+            _INDEXES.move_to_end(key)
+            return _INDEXES[key]
+    index = _make_index(source, name, keep)
+    with _LOCK:
+        _INDEXES[key] = index
+        while len(_INDEXES) > _INDEXES_KEPT:
+            _INDEXES.popitem(last=False)
+    return index
+
+
+def _make_index(source: Path | bytes, name: str, keep: bool) -> Index:
+    if not (len(source) if isinstance(source, bytes) else source.stat().st_size):
+        raise DecodeError(f"{name}: the file is empty (0 bytes).")
+    try:
+        packets, time_base, rate = list_packets(source)
+    except DecodeError as error:
+        raise DecodeError(f"{name}: {error}.") from error
+    counted = keep or not packets.countable
+    stamps: list[int | None] = []
+    cause: str | None = None
+    if counted:
+        stamps, first, cause = count_frames(source, packets)
+    else:
+        first, cause = _first_frame(source, packets)
+    cause = cause or packets.cause
+    if first is None:
+        raise DecodeError(f"{name}: no frame can be decoded{f'; {cause}' if cause else ''}.")
+    if cause and not keep:
+        raise DecodeError(f'{name}, frame {len(stamps)}: {cause}; damaged="keep" gives the frames before it.')
+    if counted:
+        ticks, stamped = _ticks_from_frames(stamps, packets, rate, float(time_base))
+    else:
+        ticks, stamped = np.sort(packets.ticks[packets.shown]), True
+    return Index(
+        ticks=ticks,
+        stamped=stamped,
+        time_base=time_base,
+        nominal_rate=rate,
+        size=(first.height, first.width),
+        turn=Turn.of(first),
+        packets=packets,
+        starts=_starts(packets, stamped),
+    )
+
+
+def _first_frame(source: Path | bytes, packets: Packets) -> tuple[VideoFrame | None, str | None]:
+    session = Session(source, packets=packets)
+    try:
+        return session.next_frame(), None
+    except (FFmpegError, OSError) as error:
+        return None, f"decoding fails ({reason(error)})"
+    finally:
+        session.close()
+
+
+def _ticks_from_frames(
+    stamps: list[int | None], packets: Packets, rate: float | None, tick_seconds: float
+) -> tuple[NDArray[np.int64], bool]:
+    """Each frame's ticks as decoded; evenly spaced where frames carry no times. And whether they are exact."""
+    known = np.array([s for s in stamps if s is not None], dtype=np.int64)
+    if len(known) < len(stamps):
+        step = 1 / (rate or 25.0) / tick_seconds
+        return np.round(np.arange(len(stamps)) * step).astype(np.int64), False
+    if len(known) > 1 and (np.diff(known) <= 0).any():
+        return np.maximum.accumulate(known), False
+    return known, True
+
+
+def _starts(packets: Packets, stamped: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ordinals = np.flatnonzero(packets.key & packets.shown)
+    ticks = packets.ticks[ordinals]
+    marks = np.stack([packets.ticks, packets.bytes_], axis=1)
+    unique = len(np.unique(marks, axis=0)) == len(marks)
+    if not stamped or not unique or (np.diff(ticks) <= 0).any():
+        ordinals = ticks = np.zeros(0, dtype=np.int64)
+    return ordinals, ticks
+
+
+class FileReader:
+    """Frames of a video file by rank. Opens its decoder when first asked, and again in another process."""
+
+    def __init__(self, source: Path | bytes, name: str, *, keep: bool, threads: int):
+        self.name = name
+        self.index = index_of(source, name, keep)
+        self.height, self.width = self.index.turn.shape(self.index.size)
+        ticks = self.index.ticks
+        self.times: NDArray[np.float64] = (ticks - ticks[0]) * float(self.index.time_base)
+        self.last_seconds = self.index.packets.last_ticks * float(self.index.time_base)
+        self.nominal_rate = self.index.nominal_rate
+        self._source = source
+        self._threads = threads
+        self._trusts_seek = True
+        self._session: Session | None = None
+        self._process = os.getpid()
+        self._rank = -1
+        self._frame: VideoFrame | None = None
+        self._reformatter = VideoReformatter()
+
+    def pictures(self, ranks: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """The frames of these ascending ranks, each (H, W, 3) RGB; valid until the next one is asked for."""
+        for rank in ranks:
+            yield self._to_rgb(self._reach(rank), rank)
+
+    def close(self) -> None:
+        """Let the decoder go; it is opened again when needed."""
+        session, self._session = self._session, None
+        self._rank, self._frame = -1, None
+        if session is None:
+            return
+        if self._process == os.getpid():
+            session.close()
+        else:
+            _LEFT_TO_PARENT.append(session)
+
+    def __getstate__(self) -> dict[str, object]:
+        fresh: dict[str, object] = {"_session": None, "_frame": None, "_rank": -1, "_reformatter": None}
+        return self.__dict__ | fresh
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._process = os.getpid()
+        self._reformatter = VideoReformatter()
+
+    def _reach(self, rank: int) -> VideoFrame:
+        """The frame of this rank: continue, or seek near it, or begin again; the last decides whether it is bad."""
+        if self._process != os.getpid():
+            self.close()
+            self._process = os.getpid()
+        if self._rank == rank and self._frame is not None:
+            return self._frame
+        index, session = self.index, self._session
+        start = index.start_for(rank) if self._trusts_seek else index.packets.first_key
+        goes_on = session is not None and self._rank < rank and start <= session.ordinal
+        try:
+            if session is not None and goes_on:
+                return self._advance(session, rank)
+            if self._trusts_seek and len(index.starts[0]) and (session or start > index.packets.first_key):
+                return self._seek(session or self._open(), start, rank)
+        except (Astray, FFmpegError, OSError):
+            # What fails after a seek, or when going on, is only believed when it fails from the start too.
+            if self._session is not None and self._session.sought:
+                self._trusts_seek = False
+        return self._from_start(rank)
+
+    def _open(self) -> Session:
+        self.close()
+        try:
+            session = Session(self._source, self._threads, self.index.packets)
+        except DecodeError as error:
+            raise DecodeError(f"{self.name}: {error}.") from error
+        self._session = session
+        return session
+
+    def _seek(self, session: Session, start: int, rank: int) -> VideoFrame:
+        self._rank, self._frame = -1, None
+        if not session.seek(start):
+            # One group of pictures earlier: some containers land late.
+            ordinals = self.index.starts[0]
+            earlier = ordinals[max(int(np.searchsorted(ordinals, start)) - 2, 0)]
+            if not session.seek(int(earlier)):
+                return self._from_start(rank)
+        frame = session.next_frame()
+        if frame is None or frame.pts is None:
+            raise Astray
+        landed = int(np.searchsorted(self.index.ticks, frame.pts))
+        if landed > rank or self.index.ticks[landed] != frame.pts:
+            raise Astray
+        self._rank, self._frame = landed, frame
+        return self._advance(session, rank)
+
+    def _from_start(self, rank: int) -> VideoFrame:
+        session = self._open()
+        try:
+            return self._advance(session, rank)
+        except Astray as error:
+            raise DecodeError(
+                f"{self.name}, frame {self._rank + 1}: the decoder gives other frames than the file's list of "
+                f'{len(self.index.ticks)} packets promises; damaged="keep" counts frames by decoding.'
+            ) from error
+        except (FFmpegError, OSError) as error:
+            raise DecodeError(
+                f"{self.name}, frame {self._rank + 1}: decoding fails ({reason(error)}); "
+                'damaged="keep" gives the frames before it.'
+            ) from error
+
+    def _advance(self, session: Session, rank: int) -> VideoFrame:
+        """Decode up to this rank, checking each frame's time against the index."""
+        ticks, stamped = self.index.ticks, self.index.stamped
+        frame = self._frame
+        while self._rank < rank or frame is None:
+            frame = session.next_frame()
+            if frame is None or (stamped and frame.pts != ticks[self._rank + 1]):
+                raise Astray
+            self._rank, self._frame = self._rank + 1, frame
+        return frame
+
+    def _to_rgb(self, frame: VideoFrame, rank: int) -> NDArray[np.uint8]:
+        if (frame.height, frame.width) != self.index.size:
+            height, width = self.index.size
+            raise DecodeError(
+                f"{self.name}, frame {rank}: the picture is {frame.width}x{frame.height} "
+                f"in a video of {width}x{height}."
+            )
+        try:
+            picture = self._reformatter.reformat(frame, format="rgb24")
+        except (FFmpegError, ValueError, OSError) as error:
+            raise DecodeError(f"{self.name}, frame {rank}: no RGB picture ({reason(error)}).") from error
+        plane = picture.planes[0]
+        rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[: frame.height]
+        return self.index.turn(rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3))
