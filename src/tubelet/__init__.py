@@ -1,1 +1,60 @@
-"""Tubelet: the PyTorch home of ViViT, the Video Vision Transformer."""
+"""Tubelet: the PyTorch home of ViViT, the Video Vision Transformer.
+
+Names are imported when they are first used, so that the command line starts without PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tubelet.classifier import Classifier as Classifier
+    from tubelet.classifier import Failure as Failure
+    from tubelet.classifier import Prediction as Prediction
+    from tubelet.classifier import load as load
+    from tubelet.errors import ConfigError as ConfigError
+    from tubelet.errors import DataError as DataError
+    from tubelet.errors import DecodeError as DecodeError
+    from tubelet.errors import TubeletError as TubeletError
+    from tubelet.errors import WeightsError as WeightsError
+    from tubelet.labels import Head as Head
+    from tubelet.labels import Labels as Labels
+    from tubelet.models.config import ViViTConfig as ViViTConfig
+    from tubelet.models.variants import variant as variant
+    from tubelet.models.vivit import ViViT as ViViT
+    from tubelet.video.decode import Video as Video
+    from tubelet.video.view import View as View
+    from tubelet.weights.report import LoadReport as LoadReport
+    from tubelet.weights.start import Start as Start
+    from tubelet.weights.start import image_config as image_config
+
+PUBLIC: dict[str, tuple[str, ...]] = {
+    "classifier": ("Classifier", "Failure", "Prediction", "load"),
+    "models.config": ("ViViTConfig",),
+    "models.variants": ("variant",),
+    "models.vivit": ("ViViT",),
+    "labels": ("Head", "Labels"),
+    "video.decode": ("Video",),
+    "video.view": ("View",),
+    "weights.report": ("LoadReport",),
+    "weights.start": ("Start", "image_config"),
+    "errors": ("ConfigError", "DataError", "DecodeError", "TubeletError", "WeightsError"),
+}
+"""The public names, by the module that holds them."""
+
+__version__ = "0.1.0"
+__all__ = [name for names in PUBLIC.values() for name in names]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    for module, names in PUBLIC.items():
+        if name in names:
+            value = getattr(import_module(f"tubelet.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'tubelet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

@@ -1,0 +1,43 @@
+# make demo    install, and say what the camera does in the example clips (VIDEO=my.mp4 adds your own)
+# make test    install, and run every check: style, types, layers of imports, tests
+# make bench   the recorded tables of docs/benchmarks.md
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+VIDEO ?=
+OUT ?= out
+
+.PHONY: demo test style bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/python examples/demo.py --out $(OUT) $(if $(VIDEO),"$(VIDEO)")
+
+test: $(VENV)/installed-dev style
+	$(BIN)/python -m pytest
+
+style: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell src tests docs examples benchmarks README.md
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python benchmarks/camera_motion.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Tubelet needs Python 3.11 or newer"'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[dev,photographs]'
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) $(OUT)

@@ -1,0 +1,52 @@
+"""The command line: `tubelet predict | train | evaluate | info`.
+
+Only this package knows of tyro. A command's module is imported when it runs, and PyTorch only when it is needed,
+so that `tubelet --help` is quick.
+"""
+
+import sys
+from importlib import import_module
+
+from tubelet.errors import TubeletError
+
+COMMANDS: dict[str, str] = {
+    "predict": "what happens in videos",
+    "train": "train on a folder of your own clips, or a recipe",
+    "evaluate": "how often a model is right on a dataset",
+    "info": "what a model is and what it costs",
+}
+"""Each has a module of its name here, whose `main(prog, arguments)` returns the exit code."""
+
+
+def main() -> None:
+    """Run one command and end with its exit code."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] not in COMMANDS:
+        sys.exit(usage(arguments))
+    command = arguments[0]
+    try:
+        module = import_module(f"tubelet.cli.{command}")
+        sys.exit(module.main(f"tubelet {command}", arguments[1:]))
+    except (TubeletError, FileExistsError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def usage(arguments: list[str]) -> int:
+    """Print the version or the list of commands: to standard output if asked for, else as an error."""
+    if arguments == ["--version"]:
+        from tubelet import __version__
+
+        print(f"tubelet {__version__}")
+        return 0
+    asked = arguments in (["-h"], ["--help"])
+    out = sys.stdout if asked else sys.stderr
+    if arguments and not asked:
+        print(f"There is no command {arguments[0]!r}.\n", file=out)
+    print("usage: tubelet COMMAND ...   (tubelet COMMAND --help tells more)\n", file=out)
+    for name, about in COMMANDS.items():
+        print(f"  {name:10}{about}", file=out)
+    return 0 if asked else 2
