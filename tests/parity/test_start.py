@@ -58,7 +58,9 @@ def test_official_initialisation(golden: Path, name: str) -> None:
     report = fill_from_image(model, folder / "source_checkpoint", rules)
     after = parameters(folder / "target_after.msgpack")
     for ours, tensor in model.state_dict().items():
-        torch.testing.assert_close(tensor, after[ours], rtol=1e-6, atol=1e-6, msg=lambda m, n=ours: f"{n}: {m}")
+        torch.testing.assert_close(
+            tensor, after[ours], rtol=1e-6, atol=1e-6, msg=lambda m, n=ours: f"{n}: {m}"
+        )
     assert {row.ours for row in report.rows if row.ours} == set(after)
     recorded = np.load(folder / "io.npz")
     with torch.no_grad():
@@ -82,7 +84,9 @@ def test_a_still_video_is_an_image(shared: Path, attention: str) -> None:
     assert "mean, std" in report.assumed
     picture = torch.rand(1, 1, 3, 224, 224)
     image_model, _ = start_from_image(
-        image_config(file, frames=1, tubelet=1, attention="joint", pool="class" if config.pool is None else None),
+        image_config(
+            file, frames=1, tubelet=1, attention="joint", pool="class" if config.pool is None else None
+        ),
         file,
     )
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Starting a ViViT from an image ViT (paper section 3.4), by named rules."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,7 +70,8 @@ def start_from_image(
     The head, and what the rules leave, keeps the initial weights of a new model.
 
     Args:
-        config: the ViViT, with the image ViT's width, depth and patches.
+        config: the ViViT, with the image ViT's width and patches, and at most its depth: a shallower one takes
+            the first blocks.
         path: the file of the image ViT.
         start: the rules.
         generator: source of the new weights.
@@ -122,10 +124,13 @@ class Surgeon:
 
     def place(self, theirs: str, name: str, tensor: Tensor) -> None:
         """Decide what becomes of one tensor of the image ViT, by the name it has in a joint model."""
+        block = re.match(r"encoder\.blocks\.(\d+)\.", name)
         factorised_encoder = self.model.spatial is not None
         ours = name.replace("encoder.", "spatial.", 1) if factorised_encoder else name
         if name.startswith("head."):
             self.leave(theirs, tensor, "the new head starts at zero")
+        elif block and int(block[1]) >= self.model.config.depth:
+            self.leave(theirs, tensor, f"the model has only {self.model.config.depth} blocks")
         elif name.startswith("representation."):
             if self.model.representation is None:
                 self.leave(theirs, tensor, "the model has no representation layer")
