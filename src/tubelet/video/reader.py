@@ -1,10 +1,8 @@
 """Exact random access to the frames of one video file: seek where that is cheaper, and check where it landed."""
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from av.error import FFmpegError
@@ -13,104 +11,12 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from tubelet.errors import DecodeError
-from tubelet.video.packets import Astray, Index, Packets, Session, Turn, count_frames, list_packets, reason
-
-# Lists of packets already made, because many samples are often segments of one long file.
-_INDEXES: OrderedDict[tuple[str, int, int, bool], Index] = OrderedDict()
-_INDEXES_KEPT = 32
-_LOCK = Lock()
+from tubelet.video.index import index_of
+from tubelet.video.packets import reason
+from tubelet.video.session import Astray, Session
 
 # Decoders of a parent process: freeing one in a forked child could wait for threads that live in the parent.
 _LEFT_TO_PARENT: list[Session] = []
-
-
-def index_of(source: Path | bytes, name: str, keep: bool) -> Index:
-    """The index of a file, remembered until the file changes. Raises DecodeError."""
-    if isinstance(source, bytes):
-        return _make_index(source, name, keep)
-    try:
-        status = source.stat()
-    except OSError as error:
-        raise DecodeError(f"{name}: cannot be read ({reason(error)}).") from error
-    key = (str(source), status.st_mtime_ns, status.st_size, keep)
-    with _LOCK:
-        if key in _INDEXES:
-            _INDEXES.move_to_end(key)
-            return _INDEXES[key]
-    index = _make_index(source, name, keep)
-    with _LOCK:
-        _INDEXES[key] = index
-        while len(_INDEXES) > _INDEXES_KEPT:
-            _INDEXES.popitem(last=False)
-    return index
-
-
-def _make_index(source: Path | bytes, name: str, keep: bool) -> Index:
-    if not (len(source) if isinstance(source, bytes) else source.stat().st_size):
-        raise DecodeError(f"{name}: the file is empty (0 bytes).")
-    try:
-        packets, time_base, rate = list_packets(source)
-    except DecodeError as error:
-        raise DecodeError(f"{name}: {error}.") from error
-    counted = keep or not packets.countable
-    stamps: list[int | None] = []
-    cause: str | None = None
-    if counted:
-        stamps, first, cause = count_frames(source, packets)
-    else:
-        first, cause = _first_frame(source, packets)
-    cause = cause or packets.cause
-    if first is None:
-        raise DecodeError(f"{name}: no frame can be decoded{f'; {cause}' if cause else ''}.")
-    if cause and not keep:
-        raise DecodeError(f'{name}, frame {len(stamps)}: {cause}; damaged="keep" gives the frames before it.')
-    if counted:
-        ticks, stamped = _ticks_from_frames(stamps, packets, rate, float(time_base))
-    else:
-        ticks, stamped = np.sort(packets.ticks[packets.shown]), True
-    return Index(
-        ticks=ticks,
-        stamped=stamped,
-        time_base=time_base,
-        nominal_rate=rate,
-        size=(first.height, first.width),
-        turn=Turn.of(first),
-        packets=packets,
-        starts=_starts(packets, stamped),
-    )
-
-
-def _first_frame(source: Path | bytes, packets: Packets) -> tuple[VideoFrame | None, str | None]:
-    session = Session(source, packets=packets)
-    try:
-        return session.next_frame(), None
-    except (FFmpegError, OSError) as error:
-        return None, f"decoding fails ({reason(error)})"
-    finally:
-        session.close()
-
-
-def _ticks_from_frames(
-    stamps: list[int | None], packets: Packets, rate: float | None, tick_seconds: float
-) -> tuple[NDArray[np.int64], bool]:
-    """Each frame's ticks as decoded; evenly spaced where frames carry no times. And whether they are exact."""
-    known = np.array([s for s in stamps if s is not None], dtype=np.int64)
-    if len(known) < len(stamps):
-        step = 1 / (rate or 25.0) / tick_seconds
-        return np.round(np.arange(len(stamps)) * step).astype(np.int64), False
-    if len(known) > 1 and (np.diff(known) <= 0).any():
-        return np.maximum.accumulate(known), False
-    return known, True
-
-
-def _starts(packets: Packets, stamped: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    ordinals = np.flatnonzero(packets.key & packets.shown)
-    ticks = packets.ticks[ordinals]
-    marks = np.stack([packets.ticks, packets.bytes_], axis=1)
-    unique = len(np.unique(marks, axis=0)) == len(marks)
-    if not stamped or not unique or (np.diff(ticks) <= 0).any():
-        ordinals = ticks = np.zeros(0, dtype=np.int64)
-    return ordinals, ticks
 
 
 class FileReader:
@@ -184,7 +90,7 @@ class FileReader:
         try:
             session = Session(self._source, self._threads, self.index.packets)
         except DecodeError as error:
-            raise DecodeError(f"{self.name}: {error}.") from error
+            raise DecodeError(f"{self.name}{error}.") from error.__cause__
         self._session = session
         return session
 
@@ -209,15 +115,16 @@ class FileReader:
         session = self._open()
         try:
             return self._advance(session, rank)
-        except Astray as error:
+        except (Astray, FFmpegError, OSError) as error:
+            bad = self._rank + 1
+            self.close()
+            if isinstance(error, Astray):
+                count = len(self.index.ticks)
+                cause = f"decoding does not give the {count} frames that the file's packets promise"
+            else:
+                cause = f"decoding fails ({reason(error)})"
             raise DecodeError(
-                f"{self.name}, frame {self._rank + 1}: the decoder gives other frames than the file's list of "
-                f'{len(self.index.ticks)} packets promises; damaged="keep" counts frames by decoding.'
-            ) from error
-        except (FFmpegError, OSError) as error:
-            raise DecodeError(
-                f"{self.name}, frame {self._rank + 1}: decoding fails ({reason(error)}); "
-                'damaged="keep" gives the frames before it.'
+                f'{self.name}, frame {bad}: {cause}; damaged="keep" gives the frames before it.'
             ) from error
 
     def _advance(self, session: Session, rank: int) -> VideoFrame:
