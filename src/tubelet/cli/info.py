@@ -28,23 +28,21 @@ class Info:
 def main(prog: str, arguments: Sequence[str]) -> int:
     """Exit code 0."""
     options = tyro.cli(Info, prog=prog, args=arguments)
-    from rich.console import Console
-
+    from tubelet.cli.console import stdout
     from tubelet.errors import ConfigError
     from tubelet.models.variants import VARIANTS
 
-    console = Console()
-    width = None if console.is_terminal else 160
+    console = stdout()
     if options.paper:
         paper = {name: v for name, v in VARIANTS.items() if v.paper_gflops is not None}
-        console.print(cost_table(paper), width=width)
+        console.print(cost_table(paper))
     elif options.all:
-        console.print(cost_table(VARIANTS), width=width)
+        console.print(cost_table(VARIANTS))
     elif options.name is None:
         raise ConfigError("Name a model or a file, or ask for --list or --paper.")
     elif options.name in VARIANTS:
-        console.print(cost_table({options.name: VARIANTS[options.name]}), width=width)
-        console.print(VARIANTS[options.name].config, width=width)
+        console.print(cost_table({options.name: VARIANTS[options.name]}))
+        console.print(VARIANTS[options.name].config.resolved())
     else:
         describe(options.name)
     return 0
@@ -57,10 +55,10 @@ def cost_table(variants: "Mapping[str, Variant]") -> "Table":
     from tubelet.models.cost import count_cost
 
     table = Table(caption="Multiply-adds of matrix products; the paper counts elementwise work too.")
-    table.add_column("model")
-    table.add_column("what it is", max_width=34)
+    table.add_column("model", no_wrap=True)
+    table.add_column("what it is")
     for column in ("params", "paper", "GMACs", "paper", "tokens", "training memory"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, variant in variants.items():
         cost = count_cost(variant.config)
         millions, gflops = variant.paper_parameters_millions, variant.paper_gflops

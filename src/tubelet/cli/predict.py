@@ -111,7 +111,7 @@ def show(
     options: Predict, classifier: "Classifier", predictions: "list[Prediction]", failures: "list[Failure]"
 ) -> None:
     """Write what was asked for; a table where nothing else goes to standard output."""
-    from rich.console import Console
+    from tubelet.cli.console import stdout
 
     if options.json is not None:
         results = [p.to_dict(options.top) for p in predictions]
@@ -123,8 +123,7 @@ def show(
     if "-" not in (options.json, options.csv) and predictions:
         several = len(classifier.labels.heads) > 1 or any(p.windows for p in predictions)
         table = wide_table(predictions) if several else ranked_table(predictions, options.top)
-        console = Console()
-        console.print(table, width=None if console.is_terminal else 160)
+        stdout().print(table)
 
 
 def write(target: str, text: str) -> None:

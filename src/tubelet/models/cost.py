@@ -46,12 +46,11 @@ def saved_bytes(config: ViViTConfig) -> int:
     """Bytes that autograd keeps for the backward pass of one clip, each storage once, parameters left out."""
     with torch.device("meta"):
         model = ViViT(config)
-    storages: dict[int, int] = {}
-    alive: list[Tensor] = []  # else a freed storage's number could come again
+    kept: dict[int, torch.UntypedStorage] = {}  # by identity; held, else a freed one's could come again
 
     def keep(tensor: Tensor) -> Tensor:
-        alive.append(tensor)
-        storages[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+        storage = tensor.untyped_storage()
+        kept[id(storage)] = storage
         return tensor
 
     with FakeTensorMode():  # a shape and a device each, no numbers
@@ -60,5 +59,5 @@ def saved_bytes(config: ViViTConfig) -> int:
         video = torch.empty(1, config.frames, config.channels, *config.pixels)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             functional_call(model, state, video)
-    own = {t.untyped_storage()._cdata for t in state.values()}
-    return sum(size for key, size in storages.items() if key not in own)
+    own = {id(t.untyped_storage()) for t in state.values()}
+    return sum(storage.nbytes() for key, storage in kept.items() if key not in own)

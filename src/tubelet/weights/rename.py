@@ -18,10 +18,12 @@ class Layout:
 SAME = Layout(lambda x: x, lambda x, _: x)
 DENSE = Layout(lambda x: x.t(), lambda x, _: x.t())
 """JAX dense kernels are (in, out)."""
-HEADS_IN = Layout(lambda x: x.reshape(len(x), -1).t(), lambda x, heads: x.t().unflatten(1, (heads, -1)))
+HEADS_IN = Layout(lambda x: x.reshape(len(x), -1).t(), lambda x, heads: x.t().reshape(x.shape[1], heads, -1))
 """JAX query, key and value kernels are (width, heads, head_dim)."""
-HEADS_BIAS = Layout(lambda x: x.reshape(-1), lambda x, heads: x.unflatten(0, (heads, -1)))
-HEADS_OUT = Layout(lambda x: x.reshape(-1, x.shape[2]).t(), lambda x, heads: x.t().unflatten(0, (heads, -1)))
+HEADS_BIAS = Layout(lambda x: x.reshape(-1), lambda x, heads: x.reshape(heads, -1))
+HEADS_OUT = Layout(
+    lambda x: x.reshape(-1, x.shape[2]).t(), lambda x, heads: x.t().reshape(heads, -1, x.shape[0])
+)
 """JAX attention output kernels are (heads, head_dim, width)."""
 CONV3D = Layout(lambda x: x.permute(4, 3, 0, 1, 2), lambda x, _: x.permute(2, 3, 4, 1, 0))
 """JAX 3D convolutions are (time, height, width, in, out)."""

@@ -1,0 +1,5 @@
+"""`python -m tubelet.cli`."""
+
+from tubelet.cli import main
+
+main()
