@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from tubelet.classifier import Classifier as Classifier
     from tubelet.classifier import Failure as Failure
     from tubelet.classifier import Prediction as Prediction
-    from tubelet.classifier import load as load
     from tubelet.errors import ConfigError as ConfigError
     from tubelet.errors import DataError as DataError
     from tubelet.errors import DecodeError as DecodeError
@@ -26,9 +25,10 @@ if TYPE_CHECKING:
     from tubelet.weights.report import LoadReport as LoadReport
     from tubelet.weights.start import Start as Start
     from tubelet.weights.start import image_config as image_config
+    from tubelet.zoo import load as load
 
 PUBLIC: dict[str, tuple[str, ...]] = {
-    "classifier": ("Classifier", "Failure", "Prediction", "load"),
+    "classifier": ("Classifier", "Failure", "Prediction"),
     "models.config": ("ViViTConfig",),
     "models.variants": ("variant",),
     "models.vivit": ("ViViT",),
@@ -37,6 +37,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "video.view": ("View",),
     "weights.report": ("LoadReport",),
     "weights.start": ("Start", "image_config"),
+    "zoo": ("load",),
     "errors": ("ConfigError", "DataError", "DecodeError", "TubeletError", "WeightsError"),
 }
 """The public names, by the module that holds them."""

@@ -4,10 +4,11 @@ import json
 import math
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tubelet.errors import DecodeError, TubeletError, WeightsError
+from tubelet.errors import ConfigError, DecodeError, TubeletError, WeightsError
 from tubelet.labels import Labels
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
@@ -85,12 +86,33 @@ class Failure:
 
 @dataclass(frozen=True)
 class Look:
-    """What is to be shown to the model of one video: clips `(V, F, C, H, W)`, the frames in them, and when."""
+    """What is to be shown to the model of one video: clips `(V, F, C, H, W)`, and the frames in them."""
 
     name: str
     pixels: Tensor
     indices: Tensor
-    spans: tuple[tuple[float, float], ...]
+    duration_seconds: float
+
+
+def name_of(source: Source) -> str:
+    """What messages call a video."""
+    return (
+        source.name
+        if isinstance(source, Video)
+        else "a video in memory"
+        if isinstance(source, bytes)
+        else str(source)
+    )
+
+
+@contextmanager
+def opened(source: Source) -> Generator[Video]:
+    """A video to read from; what was opened here is closed here."""
+    if isinstance(source, Video):
+        yield source
+    else:
+        with Video(source) as video:
+            yield video
 
 
 class Classifier:
@@ -103,7 +125,8 @@ class Classifier:
         report: what became of every tensor of the file it was loaded from, where it was.
 
     Raises:
-        WeightsError: if labels or view do not belong to the model.
+        WeightsError: if the labels do not belong to the model.
+        ConfigError: if the model cannot see what the view shows.
     """
 
     def __init__(self, model: ViViT, view: View, labels: Labels, report: LoadReport | None = None) -> None:
@@ -111,6 +134,11 @@ class Classifier:
             raise WeightsError(
                 f"Labels of {labels.classes} classes do not fit a model of {model.config.classes}."
             )
+        if view.channels != model.config.channels:
+            raise ConfigError(
+                f"The view shows {view.channels} channels; the model takes {model.config.channels}."
+            )
+        model.config.grid_of(view.frames, view.height, view.width)  # refuses what the tubelet does not divide
         self.model = model.eval()
         self.view = view
         self.labels = labels
@@ -159,24 +187,48 @@ class Classifier:
             batch_size: most clips to put through the model at a time.
             ahead: how many videos to decode ahead.
         """
+        if self.view.answers == "window":
+            yield from (self.predict_windows(video, batch_size) for video in videos)
+            return
         for look in self.looks(videos, views, ahead):
             if isinstance(look, Failure):
                 yield look
                 continue
-            logits = self.run(look.pixels, batch_size)
-            indices = look.indices
-            windows: tuple[Prediction, ...] = ()
-            if self.view.answers == "window":
-                windows = tuple(
-                    Prediction(look.name, self.labels, one, frames[None], start, end)
-                    for one, frames, (start, end) in zip(logits, indices, look.spans, strict=True)
-                )
-            start, end = look.spans[0][0], look.spans[-1][1]
-            yield Prediction(look.name, self.labels, logits.mean(dim=0), indices, start, end, windows)
+            logits = self.run(look.pixels, batch_size).mean(dim=0)
+            yield Prediction(look.name, self.labels, logits, look.indices, 0.0, look.duration_seconds)
+
+    def predict_windows(self, source: Source, batch_size: int = 8) -> Prediction | Failure:
+        """One prediction for each window of a video, a batch of windows in memory at a time."""
+        name = name_of(source)
+        found: list[Prediction] = []
+        try:
+            with opened(source) as video:
+                windows = self.view.windows(video)
+                while batch := list(islice(windows, batch_size)):
+                    logits = self.run(torch.stack([w.pixels for w in batch]), batch_size)
+                    found += [
+                        Prediction(
+                            name,
+                            self.labels,
+                            one,
+                            torch.from_numpy(w.indices)[None],
+                            w.start_seconds,
+                            w.end_seconds,
+                        )
+                        for one, w in zip(logits, batch, strict=True)
+                    ]
+        except (DecodeError, ConfigError) as error:
+            return Failure(name, error)
+        mean = torch.stack([p.logits for p in found]).mean(dim=0)
+        indices = torch.cat([p.indices for p in found])
+        return Prediction(name, self.labels, mean, indices, 0.0, found[-1].end_seconds, tuple(found))
 
     def features(self, video: Source, views: str | None = None, *, batch_size: int = 8) -> Tensor:
-        """What the head sees, `(D,)`, averaged over the views. Takes and raises what `predict` does."""
-        look = next(self.looks([video], views, 0))
+        """What the head sees, `(D,)`, averaged over the views. Takes and raises what `predict` does.
+
+        A model that answers for each window of time is shown the views all the same.
+        """
+        look = self.look(video, views)
         if isinstance(look, Failure):
             raise look.error
         return self.run(look.pixels, batch_size, head=False).mean(dim=0)
@@ -201,30 +253,13 @@ class Classifier:
 
     def look(self, source: Source, views: str | None = None) -> Look | Failure:
         """The clips of one video, as the view wants them."""
-        name = (
-            source.name
-            if isinstance(source, Video)
-            else "video"
-            if isinstance(source, bytes)
-            else str(source)
-        )
+        name = name_of(source)
         try:
-            if isinstance(source, Video):
-                return self.look_at(source, name, views)
-            with closing(Video(source)) as video:
-                return self.look_at(video, name, views)
-        except DecodeError as error:
+            with opened(source) as video:
+                shown = self.view.test(video, views or self.view.views)
+                return Look(name, shown.pixels, torch.from_numpy(shown.indices), video.duration_seconds)
+        except (DecodeError, ConfigError) as error:
             return Failure(name, error)
-
-    def look_at(self, video: Video, name: str, views: str | None) -> Look:
-        """The clips of an open video."""
-        if self.view.answers == "window":
-            windows = list(self.view.windows(video))
-            spans = tuple((w.start_seconds, w.end_seconds) for w in windows)
-            indices = torch.stack([torch.as_tensor(w.indices) for w in windows])
-            return Look(name, torch.stack([w.pixels for w in windows]), indices, spans)
-        shown = self.view.test(video, views or self.view.views)
-        return Look(name, shown.pixels, torch.as_tensor(shown.indices), ((0.0, video.duration_seconds),))
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
         """Write `model.safetensors` and `config.json` into a folder, which is made if need be.
@@ -246,7 +281,7 @@ class Classifier:
         return self.write(folder, extra)
 
     def write(self, folder: Path, extra: Mapping[str, Any] | None = None) -> Path:
-        """Like `save`, over what is there: for a run that keeps its best model in its own folder."""
+        """Like `save`, over what is there; for a run that keeps its best model in its own folder."""
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": FORMAT,
@@ -300,24 +335,7 @@ def load(
     start: Start | None = None,
     labels: Labels | None = None,
 ) -> Classifier:
-    """A classifier from a file or folder of any known format, with a report of every tensor as `.report`.
-
-    Known: a folder that Tubelet saved; a Hugging Face ViViT folder; a Scenic ViViT checkpoint (flax msgpack);
-    an image ViT (timm's or DeiT's names as safetensors or PyTorch file, or a Scenic ViT) as the start of the
-    ViViT that `config` describes, whose head is then new.
-
-    What the tensors fix is read from them. What they do not fix comes from `config`, or is a named default
-    that the report lists as assumed. No file beside a checkpoint is looked at.
-
-    Args:
-        path: the file or folder.
-        config: the architecture, where the file does not say it whole. Required for an image ViT.
-        start: the rules by which an image ViT becomes a ViViT.
-        labels: the class names, where the file does not say them.
-
-    Raises:
-        WeightsError: if the file is of no known format, cannot be read, or does not fit; lists every tensor concerned.
-    """
+    """A classifier from a file or folder: see `tubelet.load`."""
     path = Path(path)
     if not path.exists():
         raise WeightsError(f"There is no file or folder {path}.")

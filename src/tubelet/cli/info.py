@@ -79,11 +79,11 @@ def describe(name: str) -> None:
     """A model on disk: its architecture, view, labels, and what became of every tensor."""
     from tubelet.errors import ConfigError
     from tubelet.models.cost import count_cost
-    from tubelet.zoo import NAMES, load_named
+    from tubelet.zoo import NAMES, load
 
     if not Path(name).exists() and name not in NAMES:
         raise ConfigError(f"{name!r} is neither a named model (tubelet info --list) nor a file or folder.")
-    classifier = load_named(name)
+    classifier = load(name)
     cost = count_cost(classifier.model.config)
     print(classifier.model.config)
     print(classifier.view)

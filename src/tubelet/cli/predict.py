@@ -17,18 +17,13 @@ if TYPE_CHECKING:
 
     from tubelet.classifier import Classifier, Failure, Prediction
 
-VIDEO_ENDINGS = frozenset(
-    ".3gp .asf .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
-)
-IMAGE_ENDINGS = frozenset(".bmp .jpeg .jpg .png .webp".split())
-
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
     """What happens in videos: a table of the best answers for each, or JSON, CSV, a contact sheet."""
 
     videos: tyro.conf.Positional[tuple[str, ...]]
-    """Video files, folders (searched through for videos; one of images only is a video), or patterns."""
+    """Video files, folders (searched through for videos; one of only images is a video), or patterns."""
     model: str = "camera-motion"
     """A model folder or weights file; camera-motion is the model that comes with Tubelet."""
     views: str | None = None
@@ -58,7 +53,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
 
     from tubelet.classifier import Prediction
     from tubelet.errors import ConfigError
-    from tubelet.zoo import load_named
+    from tubelet.zoo import load
 
     if not options.videos:
         raise ConfigError("Nothing to predict: give video files, folders or patterns.")
@@ -68,7 +63,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     if options.sheet is not None and options.sheet.exists():
         raise FileExistsError(f"{options.sheet} exists and is not overwritten: name another file.")
     files = find_videos(options.videos)
-    classifier = load_named(options.model).to(options.device, getattr(torch, options.dtype))
+    classifier = load(options.model).to(options.device, getattr(torch, options.dtype))
     errors = Console(stderr=True)
     run = classifier.predict_many(files, options.views, batch_size=options.batch_size)
     outcomes = list(track(run, "Predicting", len(files), console=errors, transient=True))
@@ -88,18 +83,16 @@ def main(prog: str, arguments: Sequence[str]) -> int:
 def find_videos(given: Sequence[str]) -> list[str]:
     """The videos behind files, folders and patterns, in order.
 
-    A folder with images and no videos is itself a video; any other is searched through. What does not exist is
-    kept, so that it is reported as any other file that cannot be read.
+    A folder is searched through; one without videos is taken for a video of images. What does not exist is kept, so
+    that it is reported as any other file that cannot be read.
     """
+    from tubelet.data.folders import videos_in
+
     found: list[str] = []
     for name in given:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_ENDINGS)
-            images = any(p.suffix.lower() in IMAGE_ENDINGS for p in path.iterdir())
-            found += [str(p) for p in inside] or ([name] if images else [])
-            if not inside and not images:
-                found.append(name)
+            found += [str(file) for file in videos_in(path)] or [name]
         elif not path.exists() and glob.has_magic(name):
             found += sorted(glob.glob(name, recursive=True)) or [name]
         else:
