@@ -1,0 +1,214 @@
+"""`ClipDataset`: samples as tensors, decoded in worker processes, uint8 until the model needs them.
+
+Legend: B batch, V views, F frames, C channels, H W pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tubelet.data.source import Sample
+from tubelet.errors import DecodeError
+from tubelet.video.decode import Video
+from tubelet.video.view import Frames, View
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """What became of one sample: its pixels, or why there are none."""
+
+    index: int
+    """Which sample, in the order given to the dataset."""
+    pixels: Tensor | None
+    """uint8 `(V, F, C, H, W)`; None for a video that cannot be read."""
+    error: str = ""
+    """Why it cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Samples together. Unreadable ones are in `errors` and in nothing else."""
+
+    pixels: Tensor
+    """uint8 `(B * V, F, C, H, W)`, the views of a sample side by side."""
+    labels: Tensor
+    """int64 `(B, heads)`."""
+    indices: tuple[int, ...]
+    """Which samples: B numbers."""
+    views: int
+    """V."""
+    errors: tuple[tuple[int, str], ...]
+    """The number of each sample that could not be read, and why."""
+
+
+class ClipDataset(Dataset[Clip]):
+    """Samples as the view shows them.
+
+    A clip depends on nothing but (seed, epoch, index): neither on the workers nor on what was asked before.
+    An item is asked for by `(epoch, index)`, so that workers which outlive an epoch know which one it is.
+
+    Args:
+        samples: what to show.
+        view: how.
+        views: test views such as `"4x3"`; None: one random view, for training.
+        seed: of the random views.
+        keep_decoded: keep the frames of each clip in memory once decoded (in every worker the clips that it
+            has seen): many epochs over short clips of long videos then decode once.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        view: View,
+        *,
+        views: str | None = None,
+        seed: int = 0,
+        keep_decoded: bool = False,
+    ) -> None:
+        self.samples = list(samples)
+        self.view = view
+        self.views = views
+        self.seed = seed
+        self.keep_decoded = keep_decoded
+        self._kept: dict[int, Kept] = {}
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Clip:
+        """One sample, by index (epoch 0) or `(epoch, index)`."""
+        epoch, number = (0, index) if isinstance(index, int) else index
+        try:
+            return Clip(index=number, pixels=self._pixels(epoch, number))
+        except DecodeError as error:
+            return Clip(index=number, pixels=None, error=str(error))
+
+    def collate(self, clips: Sequence[Clip]) -> Batch:
+        """Clips as one batch."""
+        read = [clip for clip in clips if clip.pixels is not None]
+        stacked = [clip.pixels for clip in read if clip.pixels is not None]
+        return Batch(
+            pixels=torch.cat(stacked) if stacked else torch.empty(0, dtype=torch.uint8),
+            labels=torch.tensor([self.samples[clip.index].labels for clip in read], dtype=torch.int64),
+            indices=tuple(clip.index for clip in read),
+            views=len(stacked[0]) if stacked else 0,
+            errors=tuple((clip.index, clip.error) for clip in clips if clip.pixels is None),
+        )
+
+    def _pixels(self, epoch: int, number: int) -> Tensor:
+        if number in self._kept:
+            return self._look(self._kept[number], epoch, number)
+        sample = self.samples[number]
+        with Video(sample.path, start_seconds=sample.start_seconds, end_seconds=sample.end_seconds) as video:
+            if not self.keep_decoded:
+                return self._look(video, epoch, number)
+            self._kept[number] = Kept.of(video)
+        return self._look(self._kept[number], epoch, number)
+
+    def _look(self, video: Frames, epoch: int, number: int) -> Tensor:
+        if self.views is not None:
+            return self.view.test_uint8(video, self.views).pixels
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch, number))
+        return self.view.train_uint8(video, generator)[None]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The decoded frames of a clip, as a `View` asks for them."""
+
+    pixels: Tensor
+    """uint8 `(L, 3, H, W)`."""
+    timestamps: NDArray[np.float64]
+    duration_seconds: float
+
+    @classmethod
+    def of(cls, video: Video) -> Self:
+        """All frames of a video."""
+        return cls(video.frames(range(len(video))), video.timestamps, video.duration_seconds)
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.pixels.shape[2]
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.pixels.shape[3]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def frames(self, indices: NDArray[np.int64]) -> Tensor:
+        """These frames, in this order."""
+        return self.pixels[torch.from_numpy(indices)]
+
+
+def mix(*numbers: int) -> int:
+    """Some whole numbers as one seed of 63 bits: neighbours give seeds that have nothing in common."""
+    state = 0
+    for number in numbers:  # SplitMix64 (Steele, Lea and Flood 2014)
+        state = (state + number + 0x9E3779B97F4A7C15) % 2**64
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) % 2**64
+        state ^= state >> 31
+    return state >> 1
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """The items of one epoch as `(epoch, index)`: shuffled by (seed, epoch), or in order.
+
+    Set `epoch` before iterating.
+
+    Args:
+        length: number of samples.
+        seed: of the order; None: in order.
+    """
+
+    def __init__(self, length: int, seed: int | None) -> None:
+        self.length = length
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Iterate over `(epoch, index)`."""
+        order = list(range(self.length))
+        if self.seed is not None:
+            generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
+            order = torch.randperm(self.length, generator=generator).tolist()
+        return iter([(self.epoch, index) for index in order])
+
+
+def batches(
+    dataset: ClipDataset, batch_size: int, *, shuffle: bool, workers: int = 0, pin_memory: bool = False
+) -> tuple[DataLoader[Batch], EpochSampler]:
+    """A loader of batches, and its sampler, whose `epoch` is to be set before each pass.
+
+    Every sample comes once per pass; the last batch may be smaller.
+    """
+    sampler = EpochSampler(len(dataset), dataset.seed if shuffle else None)
+    loader = DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=dataset.collate,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+        worker_init_fn=single_thread if workers else None,
+    )
+    return loader, sampler  # pyright: ignore[reportReturnType]  # collate_fn makes batches of the clips
+
+
+def single_thread(_: int) -> None:
+    """One thread for each worker: the workers are the parallelism."""
+    torch.set_num_threads(1)

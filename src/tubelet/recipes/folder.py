@@ -1,0 +1,105 @@
+"""Your own clips: a folder for each class, or a table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tubelet.data.folders import Folders
+from tubelet.data.table import Table
+from tubelet.models.variants import variant
+from tubelet.training.config import Frozen, ImageStart, Optimizer, Train
+from tubelet.video.view import View
+from tubelet.weights.start import Start, image_config
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def folder(
+    data: Folders | Table,
+    out: Path,
+    *,
+    model: str = "ti-16x2-fe",
+    start: Path | None = None,
+    blocks: int | None = None,
+    frames: int = 16,
+    size: int | tuple[int, int] = 112,
+    tubelet_frames: int = 2,
+    region: tuple[float, float, float, float] | None = None,
+    stride: int | None = None,
+    flip: bool = True,
+    epochs: int = 30,
+    frozen_epochs: int = 0,
+    batch_size: int = 16,
+    lr: float = 3e-4,
+    backbone_lr_scale: float = 1.0,
+    patience: int | None = 10,
+    keep_decoded: bool = False,
+    workers: int = 2,
+    seed: int = 0,
+) -> Train:
+    """A small model on clips of your own, with settings that learn from a few hundred clips on one machine.
+
+    Args:
+        data: `Folders(root=...)` or `Table(file=...)`.
+        out: an empty or new folder.
+        model: a named size (`tubelet.models.variants.VARIANTS`); its width must be that of `start`.
+        start: an image ViT's weights; None: from scratch.
+        blocks: keep only the first blocks of the (spatial) encoder. What moves a little, such as lips, is in the
+            first blocks of an image ViT; the last ones say what is in the picture.
+        frames: frames of a clip.
+        size: pixels of a frame: the side of a square, or (height, width).
+        tubelet_frames: frames of a tubelet.
+        region: the part of the frame to look at: (top, left, bottom, right) in fractions.
+        stride: take every `stride`-th frame; None: spread the frames evenly over the clip.
+        flip: mirror half of the clips in training; wrong where left and right are in the labels.
+        epochs: passes over the clips.
+        frozen_epochs: passes of a first stage on stored frame vectors, for Model 2 (see `Frozen`).
+        batch_size: clips at a time.
+        lr: highest learning rate.
+        backbone_lr_scale: factor on the rate of what came from `start`.
+        patience: stop after this many epochs without a better validation accuracy; None: never.
+        keep_decoded: keep decoded clips in memory.
+        workers: processes that decode.
+        seed: of everything random.
+    """
+    named = variant(model)
+    shape = {"frames": frames, "size": size, "tubelet": (tubelet_frames, *named.tubelet[1:])}
+    config = replace(named, **shape, depth=blocks or named.depth)
+    if config.attention in ("joint", "factorised_encoder"):
+        config = replace(config, pool="mean")
+    if start is not None:
+        config = replace(config, activation=image_config(start).activation)
+    resize = scaled(size, 8 / 7)  # room for a random crop
+    view = View(
+        frames=frames,
+        stride=stride,
+        uniform=stride is None,
+        size=size,
+        fit="squash" if isinstance(size, tuple) else "shorter_side",
+        resize=resize,
+        region=region,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        flip=flip,
+    )
+    return Train(
+        data=data,
+        model=config,
+        view=view,
+        out=out,
+        start=None if start is None else ImageStart(file=start, rules=Start(inflation="average")),
+        frozen=Frozen(epochs=frozen_epochs) if frozen_epochs else None,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=Optimizer(lr=lr, backbone_lr_scale=backbone_lr_scale),
+        patience=patience,
+        keep_decoded=keep_decoded,
+        workers=workers,
+        seed=seed,
+    )
+
+
+def scaled(size: int | tuple[int, int], factor: float) -> int | tuple[int, int]:
+    """A size in pixels times a factor."""
+    if isinstance(size, int):
+        return round(size * factor)
+    return round(size[0] * factor), round(size[1] * factor)

@@ -1,0 +1,190 @@
+"""`Train`: one training run as a value, checked when it is made."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tubelet.data.source import Source
+from tubelet.errors import ConfigError
+from tubelet.models.config import ViViTConfig
+from tubelet.video.view import View
+from tubelet.weights.start import Start
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageStart:
+    """An image ViT to start from."""
+
+    file: Path
+    """Its weights (see `tubelet.weights.start_from_image`)."""
+    rules: Start = field(default_factory=Start)
+    """How it becomes a ViViT."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """AdamW or momentum SGD, and the schedule of its rate: linear warm-up, then half a cosine down to zero."""
+
+    kind: Literal["adamw", "sgd"] = "adamw"
+    """`adamw`, or `sgd` with momentum (the paper's)."""
+    lr: float = 3e-4
+    """Highest learning rate."""
+    backbone_lr_scale: float = 1.0
+    """Factor on the rate of what came from the image ViT (everything but the temporal encoder and the head)."""
+    layer_decay: float = 1.0
+    """Further factor for each block, counted down from the last one of the backbone (1: none)."""
+    weight_decay: float = 0.05
+    """Decay of matrices (with `sgd` added to the gradient); biases, norms, positions, class tokens have none."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's decay rates; with `sgd` the first is the momentum."""
+    warmup: float = 0.1
+    """Share of the steps that the rate takes to rise."""
+    clip_norm: float | None = 1.0
+    """Largest norm of the whole gradient; None: not clipped."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        object.__setattr__(self, "betas", tuple(self.betas))
+        positive = {"lr": self.lr}
+        if self.clip_norm is not None:
+            positive["clip_norm"] = self.clip_norm
+        for name, value in positive.items():
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{name}={value} is not above 0.")
+        for name in ("backbone_lr_scale", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}={getattr(self, name)} is below 0.")
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(f"layer_decay={self.layer_decay} is not in (0, 1].")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas={self.betas} are not two numbers in [0, 1).")
+        if not 0 <= self.warmup < 1:
+            raise ConfigError(f"warmup={self.warmup} is a share of the steps, in [0, 1).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """A first stage for Model 2: only the temporal encoder and the head learn, on stored frame vectors.
+
+    The spatial encoder sees every clip `draws` times, and its frame vectors are kept; an epoch over them then
+    takes seconds. `calibrate` first sets the scale and offset of the spatial encoder's last norm so that the
+    frame vectors of the training clips have zero mean and unit deviation in every feature. Without it most of
+    a vector says what all frames have in common (measured on lip reading: see docs/results.md).
+    """
+
+    epochs: int = 30
+    """Passes over the stored vectors."""
+    draws: int = 4
+    """Random views of each training clip that are stored; an epoch uses one of them for each clip."""
+    calibrate: bool = True
+    """Standardise the frame vectors over the training clips, by the last norm's own parameters."""
+    optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-3))
+    """Of this stage."""
+    batch_size: int = 32
+    """Clips at a time, of this stage."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        check_counts(epochs=self.epochs, draws=self.draws, batch_size=self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """A training run: data, model, view, and how the model learns.
+
+    The number of classes is the data's; `model.classes` is not looked at.
+
+    Raises:
+        ConfigError: where fields make no sense, alone or together.
+    """
+
+    data: Source
+    """Labelled clips with the splits `train` and `val`."""
+    model: ViViTConfig
+    """The architecture."""
+    view: View
+    """How the model looks at a clip."""
+    out: Path
+    """Where the run is kept: an empty or new folder, or one of this same run, which is then resumed."""
+    start: ImageStart | None = None
+    """An image ViT to start from; None: from scratch."""
+    frozen: Frozen | None = None
+    """A first stage with the spatial encoder frozen (Model 2 only)."""
+    epochs: int = 30
+    """Passes over the clips with the whole model learning; 0 only after a frozen stage."""
+    batch_size: int = 16
+    """Clips at a time."""
+    trainable_blocks: int | None = None
+    """Main stage: how many of the backbone's last blocks learn, with all above; None: everything."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    """Of the main stage."""
+    label_smoothing: float = 0.1
+    """Share of the target that is spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: every class weighs the same in the loss, however rare it is."""
+    patience: int | None = None
+    """Stop a stage after this many epochs without a better validation accuracy; None: never."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16`: matrix products in bfloat16 (autocast)."""
+    checkpoint_activations: bool = False
+    """Compute each block again in the backward pass: less memory, more time."""
+    device: str = "auto"
+    """`auto`: a GPU where there is one."""
+    workers: int = 2
+    """Processes that decode; 0: the main one."""
+    keep_decoded: bool = False
+    """Keep decoded clips in memory."""
+    seed: int = 0
+    """Of weights, order, views and dropout."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        object.__setattr__(self, "out", Path(self.out))
+        check_counts(batch_size=self.batch_size)
+        if self.epochs < (self.frozen is None):
+            raise ConfigError(f"epochs={self.epochs}: nothing would be learned.")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"label_smoothing={self.label_smoothing} is a share, in [0, 1).")
+        if self.trainable_blocks is not None and not 0 <= self.trainable_blocks <= self.model.depth:
+            raise ConfigError(
+                f"trainable_blocks={self.trainable_blocks} of a model of {self.model.depth} blocks: give 0 to "
+                f"{self.model.depth}, or None for the whole model."
+            )
+        if self.patience is not None and self.patience < 1:
+            raise ConfigError(f"patience={self.patience} is below 1; None never stops early.")
+        if self.workers < 0:
+            raise ConfigError(f"workers={self.workers} is below 0.")
+        if self.model.frames != self.view.frames:
+            raise ConfigError(
+                f"The model takes clips of {self.model.frames} frames and the view shows {self.view.frames}."
+            )
+        if self.frozen is not None and self.model.attention != "factorised_encoder":
+            raise ConfigError("The frozen stage keeps the frame vectors of Model 2: factorised_encoder only.")
+        if self.frozen is not None and self.model.pool == "max" and self.frozen.calibrate:
+            raise ConfigError("calibrate moves the vectors after the pooling: pool='max' does not allow it.")
+        if self.start is None and self.optimizer.layer_decay != 1:
+            raise ConfigError("layer_decay is for what came from an image ViT, and there is no start.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON: enough to tell whether two runs are the same."""
+        return {name: plain(value) for name, value in vars(self).items() if name != "out"}
+
+
+def check_counts(**counts: int) -> None:
+    """Refuse counts below 1."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ConfigError(f"{name}={count} is below 1.")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: dataclasses by field, paths as text."""
+    if hasattr(value, "__dataclass_fields__"):
+        fields: dict[str, Any] = value.__dataclass_fields__
+        return {name: plain(getattr(value, name)) for name in fields}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,0 +1,115 @@
+"""Model 2 in two halves: pixels to frame vectors, and frame vectors to logits.
+
+Axis letters: N clips, B batch, T tubelets in time, D width.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from tubelet.data.dataset import Batch
+from tubelet.errors import ConfigError
+from tubelet.layers.encoder import pool_tokens
+from tubelet.models.vivit import ViViT
+from tubelet.video.view import View
+
+
+def frame_vectors(model: ViViT, video: Tensor) -> Tensor:
+    """What the spatial encoder says of each tubelet in time: `(B, F, C, H, W)` to `(B, T, D)`."""
+    assert model.spatial is not None, "only Model 2 has a spatial encoder"
+    tokens = model.embed(video)
+    grid = (1, tokens.shape[2], tokens.shape[3])
+    return pool_tokens(model.spatial(tokens.flatten(2, 3), grid), model.config.pool or "class")
+
+
+def logits_of(model: ViViT, vectors: Tensor) -> Tensor:
+    """The rest of the model: frame vectors `(B, T, D)` to logits `(B, sum(classes))`."""
+    if model.temporal is None:
+        vector = vectors.mean(dim=1)
+    else:
+        vector = pool_tokens(model.temporal(vectors, (vectors.shape[1], 1, 1)), model.config.pool or "class")
+    return model.head(vector if model.representation is None else model.representation(vector).tanh())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """Frame vectors `(N, T, D)`, targets `(N, heads)` and numbers of clips, and those that could not be read."""
+
+    vectors: Tensor
+    targets: Tensor
+    indices: tuple[int, ...]
+    errors: tuple[tuple[int, str], ...]
+
+
+@torch.no_grad()
+def store(model: ViViT, view: View, loaded: Iterable[Batch], device: torch.device, bf16: bool) -> Stored:
+    """Frame vectors of everything that is loaded, one view for each clip, kept in main memory."""
+    model.eval()
+    vectors: list[Tensor] = []
+    targets: list[Tensor] = []
+    indices: list[int] = []
+    errors: list[tuple[int, str]] = []
+    for batch in loaded:
+        errors.extend(batch.errors)
+        if batch.indices:
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                found = frame_vectors(model, view.normalise(batch.pixels.to(device)))
+            vectors.append(found.float().cpu())
+            targets.append(batch.labels)
+            indices.extend(batch.indices)
+    grid = model.config.grid
+    return Stored(
+        vectors=torch.cat(vectors) if vectors else torch.empty(0, grid[0], model.config.width),
+        targets=torch.cat(targets)
+        if targets
+        else torch.empty(0, len(model.config.classes), dtype=torch.int64),
+        indices=tuple(indices),
+        errors=tuple(errors),
+    )
+
+
+def common(draws: Sequence[Stored]) -> list[Stored]:
+    """The clips that could be read every time: damage may show in some views of a video only."""
+    every = set.intersection(*(set(draw.indices) for draw in draws))
+    kept: list[Stored] = []
+    for draw in draws:
+        rows = torch.tensor(
+            [row for row, index in enumerate(draw.indices) if index in every], dtype=torch.int64
+        )
+        indices = tuple(draw.indices[row] for row in rows.tolist())
+        kept.append(replace(draw, vectors=draw.vectors[rows], targets=draw.targets[rows], indices=indices))
+    return kept
+
+
+@torch.no_grad()
+def calibrate(model: ViViT, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Standardise the frame vectors by the spatial encoder's last norm.
+
+    The pooled vector moves with the norm's scale and offset, so both are set such that `vectors` would have
+    had zero mean and unit deviation in every feature. A feature that hardly moves at all is not blown up.
+
+    Args:
+        model: Model 2 with a final norm, whose tokens are pooled by `class`, `first` or `mean`; changed in place.
+        vectors: its frame vectors over the training clips, `(..., D)`.
+
+    Returns:
+        The mean and deviation, `(D,)` each, that were taken off.
+
+    Raises:
+        ConfigError: if the model has no final norm, or pools by `max` or `sum`.
+    """
+    assert model.spatial is not None, "only Model 2 has a spatial encoder"
+    norm = model.spatial.norm
+    if not isinstance(norm, nn.LayerNorm) or model.config.pool in ("max", "sum"):
+        raise ConfigError(
+            "Frame vectors are calibrated by a final norm before pooling by class token or mean."
+        )
+    flat = vectors.flatten(0, -2).double()
+    mean, std = flat.mean(dim=0), flat.std(dim=0)
+    std = std.clamp(min=0.01 * float(std.mean())).clamp(min=1e-6)
+    mean, std = mean.to(norm.weight), std.to(norm.weight)
+    norm.weight.div_(std)
+    norm.bias.sub_(mean).div_(std)
+    return mean, std
