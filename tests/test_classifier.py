@@ -117,6 +117,22 @@ def test_one_bad_file_stops_no_other(tmp_path: Path, clip: Path) -> None:
         make().predict(text)
 
 
+def test_videos_share_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [film(tmp_path / f"{i}.mp4", 6, seed=i) for i in range(5)]
+    classifier = make()
+    alone = [classifier.predict(file).logits for file in files]
+    batches: list[int] = []
+    forward = classifier.model.forward
+    monkeypatch.setattr(classifier.model, "forward", lambda x: batches.append(len(x)) or forward(x))
+    mixed = [files[0], tmp_path / "missing.mp4", *files[1:]]
+    outcomes = list(classifier.predict_many(mixed, batch_size=4))
+    assert batches == [4, 1]
+    assert isinstance(outcomes.pop(1), Failure)
+    for outcome, expected in zip(outcomes, alone, strict=True):
+        assert isinstance(outcome, Prediction)
+        torch.testing.assert_close(outcome.logits, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_save_and_load(tmp_path: Path, clip: Path) -> None:
     classifier = make()
     folder = classifier.save(tmp_path / "model", {"about": {"clips": 12}})

@@ -9,26 +9,26 @@ import tubelet
 
 
 def test_every_public_name_is_there() -> None:
-    assert sorted(tubelet.__all__) == [
+    assert sorted(tubelet.__all__, key=str.lower) == [
         "Classifier",
         "ConfigError",
         "DataError",
         "DecodeError",
         "Failure",
         "Head",
+        "image_config",
         "Labels",
+        "load",
         "LoadReport",
         "Prediction",
         "Start",
         "TubeletError",
+        "variant",
         "Video",
+        "View",
         "ViViT",
         "ViViTConfig",
-        "View",
         "WeightsError",
-        "image_config",
-        "load",
-        "variant",
     ]
     for name in tubelet.__all__:
         assert getattr(tubelet, name).__name__ == name

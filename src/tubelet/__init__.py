@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tubelet.classifier import Classifier as Classifier
-    from tubelet.classifier import Failure as Failure
-    from tubelet.classifier import Prediction as Prediction
     from tubelet.errors import ConfigError as ConfigError
     from tubelet.errors import DataError as DataError
     from tubelet.errors import DecodeError as DecodeError
@@ -17,18 +15,20 @@ if TYPE_CHECKING:
     from tubelet.errors import WeightsError as WeightsError
     from tubelet.labels import Head as Head
     from tubelet.labels import Labels as Labels
+    from tubelet.loading import load as load
     from tubelet.models.config import ViViTConfig as ViViTConfig
     from tubelet.models.variants import variant as variant
     from tubelet.models.vivit import ViViT as ViViT
+    from tubelet.prediction import Failure as Failure
+    from tubelet.prediction import Prediction as Prediction
     from tubelet.video.decode import Video as Video
     from tubelet.video.view import View as View
     from tubelet.weights.report import LoadReport as LoadReport
     from tubelet.weights.start import Start as Start
     from tubelet.weights.start import image_config as image_config
-    from tubelet.zoo import load as load
 
 PUBLIC: dict[str, tuple[str, ...]] = {
-    "classifier": ("Classifier", "Failure", "Prediction"),
+    "classifier": ("Classifier",),
     "models.config": ("ViViTConfig",),
     "models.variants": ("variant",),
     "models.vivit": ("ViViT",),
@@ -37,7 +37,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "video.view": ("View",),
     "weights.report": ("LoadReport",),
     "weights.start": ("Start", "image_config"),
-    "zoo": ("load",),
+    "loading": ("load",),
+    "prediction": ("Failure", "Prediction"),
     "errors": ("ConfigError", "DataError", "DecodeError", "TubeletError", "WeightsError"),
 }
 """The public names, by the module that holds them."""

@@ -1,87 +1,36 @@
 """`Classifier`: a model, how it must look at a video, and what its outputs mean; loaded, saved and used as one."""
 
 import json
-import math
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from rich.console import Console
+from rich.progress import track
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tubelet.errors import ConfigError, DecodeError, TubeletError, WeightsError
+from tubelet.errors import ConfigError, DecodeError, WeightsError
 from tubelet.labels import Labels
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
+from tubelet.prediction import Failure, Prediction
 from tubelet.video.decode import Video
 from tubelet.video.view import View
-from tubelet.weights import scenic
 from tubelet.weights.files import read_json, read_safetensors
-from tubelet.weights.huggingface import load_huggingface
-from tubelet.weights.image_vit import read_image_vit
 from tubelet.weights.report import LoadReport, Row, load_strictly
-from tubelet.weights.start import Start, start_from_image
 
 FORMAT = "tubelet"
 VERSION = 1
 
 Source = str | Path | bytes | Video
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one video.
-
-    `logits` `(sum(classes),)` are the mean over the views, as officially tested; `indices` are the frames
-    seen, `(clips, frames)`. A model that answers for each window of time fills `windows`, one prediction for
-    each with its `start_seconds` and `end_seconds`, and `logits` is the mean over them.
-    """
-
-    video: str
-    labels: Labels
-    logits: Tensor
-    indices: Tensor
-    start_seconds: float = 0.0
-    end_seconds: float | None = None
-    windows: tuple["Prediction", ...] = ()
-
-    def probabilities(self, head: int | str = 0) -> Tensor:
-        """Probabilities of a head's classes: `(classes,)`."""
-        name = self.labels.head(head).name
-        return self.labels.probabilities(self.logits)[name]
-
-    def top(self, k: int = 5, head: int | str = 0) -> list[tuple[str, float]]:
-        """The k best classes of a head with their probabilities, best first."""
-        classes = self.labels.head(head).classes
-        best = self.probabilities(head).topk(min(k, len(classes)))
-        return [(classes[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
-
-    def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """Plain values, ready for JSON: the k best of each head; of each window too, where there are windows."""
-        times = {"start_seconds": self.start_seconds, "end_seconds": self.end_seconds}
-        heads = {
-            h.name: [{"label": n, "probability": p} for n, p in self.top(k, h.name)]
-            for h in self.labels.heads
-        }
-        values: dict[str, Any] = {"video": self.video, **times, "heads": heads}
-        if self.windows:
-            values["windows"] = [w.to_dict(k) for w in self.windows]
-        return values
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A video that could not be predicted, and why."""
-
-    video: str
-    error: TubeletError
 
 
 @dataclass(frozen=True)
@@ -113,6 +62,16 @@ def opened(source: Source) -> Generator[Video]:
     else:
         with Video(source) as video:
             yield video
+
+
+def clips_of(looks: Iterable[Look | Failure]) -> int:
+    """How many clips there are in some looks."""
+    return sum(len(look.pixels) for look in looks if isinstance(look, Look))
+
+
+def shape_of(looks: Iterable[Look | Failure]) -> torch.Size | None:
+    """The shape of the clips in looks that are all alike."""
+    return next((look.pixels.shape[1:] for look in looks if isinstance(look, Look)), None)
 
 
 class Classifier:
@@ -175,27 +134,66 @@ class Classifier:
         return outcome
 
     def predict_many(
-        self, videos: Iterable[Source], views: str | None = None, *, batch_size: int = 8, ahead: int = 2
+        self,
+        videos: Sequence[Source],
+        views: str | None = None,
+        *,
+        batch_size: int = 8,
+        ahead: int = 2,
+        progress: bool = False,
     ) -> Iterator[Prediction | Failure]:
         """Predictions of many videos, in their order; one that cannot be read is a `Failure` in its place.
 
-        Videos are decoded `ahead` of the model, in threads beside it.
+        Videos are decoded `ahead` of the model, in threads beside it, and go through it in batches of clips.
 
         Args:
             videos: what `predict` takes.
             views: see `predict`.
             batch_size: most clips to put through the model at a time.
             ahead: how many videos to decode ahead.
+            progress: show a progress bar on standard error.
         """
         if self.view.answers == "window":
-            yield from (self.predict_windows(video, batch_size) for video in videos)
-            return
-        for look in self.looks(videos, views, ahead):
+            outcomes = (self.predict_windows(video, batch_size) for video in videos)
+        else:
+            outcomes = self.predict_looks(self.looks(videos, views, ahead), batch_size)
+        bar = Console(stderr=True)
+        yield from track(
+            outcomes, "Predicting", len(videos), console=bar, transient=True, disable=not progress
+        )
+
+    def predict_looks(
+        self, looks: Iterable[Look | Failure], batch_size: int
+    ) -> Iterator[Prediction | Failure]:
+        """Put looks through the model, several videos together where their clips are few."""
+        waiting: list[Look | Failure] = []
+        for look in looks:
+            if isinstance(look, Look) and clips_of(waiting) and look.pixels.shape[1:] != shape_of(waiting):
+                yield from self.answer(waiting, batch_size)
+                waiting = []
+            waiting.append(look)
+            if clips_of(waiting) >= batch_size:
+                yield from self.answer(waiting, batch_size)
+                waiting = []
+        yield from self.answer(waiting, batch_size)
+
+    def answer(self, waiting: Sequence[Look | Failure], batch_size: int) -> Iterator[Prediction | Failure]:
+        """Predictions of looks of one shape, run together; failures in their places."""
+        looks = [look for look in waiting if isinstance(look, Look)]
+        if looks:
+            logits = iter(
+                self.run(torch.cat([look.pixels for look in looks]), batch_size).split(
+                    [len(look.pixels) for look in looks]
+                )
+            )
+        else:
+            logits = iter(())
+        for look in waiting:
             if isinstance(look, Failure):
                 yield look
-                continue
-            logits = self.run(look.pixels, batch_size).mean(dim=0)
-            yield Prediction(look.name, self.labels, logits, look.indices, 0.0, look.duration_seconds)
+            else:
+                mean = next(logits).mean(dim=0)
+                yield Prediction(look.name, self.labels, mean, look.indices, 0.0, look.duration_seconds)
 
     def predict_windows(self, source: Source, batch_size: int = 8) -> Prediction | Failure:
         """One prediction for each window of a video, a batch of windows in memory at a time."""
@@ -304,7 +302,7 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """A classifier that `save` wrote. (`tubelet.load` reads every other format too.)
+        """The classifier that `save` wrote into a folder; `tubelet.load` reads every other format too.
 
         Raises:
             WeightsError: if the folder holds none, or its parts do not fit together; lists every tensor concerned.
@@ -326,79 +324,3 @@ class Classifier:
         load_strictly(model, {name: tensor.to(torch.float32) for name, tensor in tensors.items()}, str(file))
         rows = tuple(Row("taken", name, name, tuple(t.shape)) for name, t in tensors.items())
         return cls(model, view, labels, LoadReport(str(file), "Tubelet", rows))
-
-
-def load(
-    path: str | Path,
-    config: ViViTConfig | None = None,
-    *,
-    start: Start | None = None,
-    labels: Labels | None = None,
-) -> Classifier:
-    """A classifier from a file or folder: see `tubelet.load`."""
-    path = Path(path)
-    if not path.exists():
-        raise WeightsError(f"There is no file or folder {path}.")
-    if path.is_dir():
-        if config is not None:
-            raise WeightsError(f"{path} says its own architecture: leave config out.")
-        return load_folder(path, labels)
-    if is_image_vit(path, config):
-        if config is None:
-            raise WeightsError(
-                f"{path} holds an image ViT, which can only start a ViViT: give the config of that ViViT "
-                "(tubelet.image_config makes one that fits the file)."
-            )
-        model, report = start_from_image(config, path, start)
-        image = read_image_vit(path)
-        view = View.image(image.mean, image.std, frames=config.frames, size=config.size)
-        return Classifier(model, view, labels or Labels.numbered(config.classes), report)
-    model, report = scenic.load_scenic(path, config)
-    view = View.scenic(frames=model.config.frames, size=model.config.size, resize=resize_for(model.config))
-    assumed = {"view": "the official one: stride 2, the shorter side 8/7 of the size, values in [-1, 1]"}
-    if labels is None:
-        assumed["labels"] = "numbered; the file has no names"
-    report = replace(report, assumed={**report.assumed, **assumed})
-    return Classifier(model, view, labels or Labels.numbered(model.config.classes), report)
-
-
-def load_folder(folder: Path, labels: Labels | None) -> Classifier:
-    """A classifier from a folder with a `config.json`: Tubelet's or Hugging Face's."""
-    if not (folder / "config.json").is_file():
-        raise WeightsError(
-            f"{folder} holds no config.json, so it is neither a Tubelet nor a Hugging Face model."
-        )
-    if read_json(folder / "config.json").get("format") == FORMAT:
-        found = Classifier.load(folder)
-        return found if labels is None else Classifier(found.model, found.view, labels, found.report)
-    model, names, report = load_huggingface(folder)
-    assumed = {"stride": "2 frames, as ViViT was trained on Kinetics; the folder does not say"}
-    processor = folder / "preprocessor_config.json"
-    if not processor.is_file():
-        assumed["view"] = "the defaults of VivitImageProcessor; there is no preprocessor_config.json"
-    view = View.huggingface(read_json(processor) if processor.is_file() else {}, frames=model.config.frames)
-    if labels is None:
-        labels = Labels.numbered(model.config.classes) if names is None else Labels.single(names)
-    return Classifier(model, view, labels, replace(report, assumed=assumed))
-
-
-def is_image_vit(path: Path, config: ViViTConfig | None) -> bool:
-    """Whether a file holds an image ViT rather than a ViViT.
-
-    PyTorch files do. A Scenic file with a 2D patch embedding does, unless its positions are those of `config`,
-    a ViViT by uniform frame sampling; without a config the two cannot be told apart.
-    """
-    if path.suffix in (".safetensors", ".bin", ".pt", ".pth"):
-        return True
-    parameters = scenic.read_parameters(path)
-    if not scenic.is_image_vit(parameters) or scenic.is_factorised_attention(parameters):
-        return False
-    if "Transformer/posembed_input/pos_embedding" not in parameters:
-        return False
-    positions = parameters["Transformer/posembed_input/pos_embedding"].shape[1]
-    return config is None or positions != math.prod(config.grid) + config.has_class_token
-
-
-def resize_for(config: ViViTConfig) -> int:
-    """The official shorter side before cropping: 256 for 224 pixels, 8/7 of any other size."""
-    return round(min(config.pixels) * 8 / 7)

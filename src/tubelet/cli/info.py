@@ -78,10 +78,10 @@ def cost_table(variants: "Mapping[str, Variant]") -> "Table":
 def describe(name: str) -> None:
     """A model on disk: its architecture, view, labels, and what became of every tensor."""
     from tubelet.errors import ConfigError
+    from tubelet.loading import MODELS, load
     from tubelet.models.cost import count_cost
-    from tubelet.zoo import NAMES, load
 
-    if not Path(name).exists() and name not in NAMES:
+    if not Path(name).exists() and name not in MODELS:
         raise ConfigError(f"{name!r} is neither a named model (tubelet info --list) nor a file or folder.")
     classifier = load(name)
     cost = count_cost(classifier.model.config)

@@ -15,7 +15,8 @@ import tyro
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tubelet.classifier import Classifier, Failure, Prediction
+    from tubelet.classifier import Classifier
+    from tubelet.prediction import Failure, Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +50,10 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     options = tyro.cli(Predict, prog=prog, args=arguments)
     import torch
     from rich.console import Console
-    from rich.progress import track
 
-    from tubelet.classifier import Prediction
     from tubelet.errors import ConfigError
-    from tubelet.zoo import load
+    from tubelet.loading import load
+    from tubelet.prediction import Prediction
 
     if not options.videos:
         raise ConfigError("Nothing to predict: give video files, folders or patterns.")
@@ -65,8 +65,9 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     files = find_videos(options.videos)
     classifier = load(options.model).to(options.device, getattr(torch, options.dtype))
     errors = Console(stderr=True)
-    run = classifier.predict_many(files, options.views, batch_size=options.batch_size)
-    outcomes = list(track(run, "Predicting", len(files), console=errors, transient=True))
+    outcomes = list(
+        classifier.predict_many(files, options.views, batch_size=options.batch_size, progress=True)
+    )
     predictions = [o for o in outcomes if isinstance(o, Prediction)]
     failures = [o for o in outcomes if not isinstance(o, Prediction)]
     show(options, classifier, predictions, failures)

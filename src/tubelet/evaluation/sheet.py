@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from tubelet.classifier import Prediction
+from tubelet.prediction import Prediction
 
 THUMB_HEIGHT = 108
 GAP = 10

@@ -1,0 +1,58 @@
+"""`Prediction`: what a model says of a video; `Failure`: why it says nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from tubelet.errors import TubeletError
+from tubelet.labels import Labels
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one video.
+
+    `logits` `(sum(classes),)` are the mean over the views, as officially tested; `indices` are the frames
+    seen, `(clips, frames)`. A model that answers for each window of time fills `windows`, one prediction for
+    each with its `start_seconds` and `end_seconds`, and `logits` is the mean over them.
+    """
+
+    video: str
+    labels: Labels
+    logits: Tensor
+    indices: Tensor
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
+    windows: tuple["Prediction", ...] = ()
+
+    def probabilities(self, head: int | str = 0) -> Tensor:
+        """Probabilities of a head's classes: `(classes,)`."""
+        name = self.labels.head(head).name
+        return self.labels.probabilities(self.logits)[name]
+
+    def top(self, k: int = 5, head: int | str = 0) -> list[tuple[str, float]]:
+        """The k best classes of a head with their probabilities, best first."""
+        classes = self.labels.head(head).classes
+        best = self.probabilities(head).topk(min(k, len(classes)))
+        return [(classes[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """Plain values, ready for JSON: the k best of each head; of each window too, where there are windows."""
+        times = {"start_seconds": self.start_seconds, "end_seconds": self.end_seconds}
+        heads = {
+            h.name: [{"label": n, "probability": p} for n, p in self.top(k, h.name)]
+            for h in self.labels.heads
+        }
+        values: dict[str, Any] = {"video": self.video, **times, "heads": heads}
+        if self.windows:
+            values["windows"] = [w.to_dict(k) for w in self.windows]
+        return values
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A video that could not be predicted, and why."""
+
+    video: str
+    error: TubeletError
