@@ -54,6 +54,8 @@ def read_processor(config: Mapping[str, object]) -> Processor:
     if isinstance(crop_size, int):
         crop_size = (crop_size, crop_size)
     size = crop_size if crop or resize is None else resize
+    if not isinstance(size, int) and size[0] == size[1]:
+        size = size[0]
     value_range, mean, std = _values(config)
     return Processor(
         size=size,

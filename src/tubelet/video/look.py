@@ -1,0 +1,216 @@
+"""The work behind `View`'s methods: from a video's frames to the pixels that a model is shown.
+
+L: frames of the video. T: clips. F: frames of a clip. V: views, clips x crops.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tubelet.errors import ConfigError
+from tubelet.video import clips, transforms
+from tubelet.video.checks import parse_views
+
+if TYPE_CHECKING:
+    from tubelet.video.view import View
+
+# Decoded frames wait in memory before they are made small; no more than this many bytes of them at a time.
+DECODED_BYTES = 256 * 2**20
+
+
+class Frames(Protocol):
+    """What a `View` needs of a video; `tubelet.video.decode.Video` is one."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        ...
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the first frame's appearance to the last frame's end."""
+        ...
+
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """(L,) seconds at which each frame appears; the first is 0."""
+        ...
+
+    def __len__(self) -> int:
+        """L, the number of frames."""
+        ...
+
+    def frames(self, indices: NDArray[np.int64]) -> Tensor:
+        """uint8 (N, 3, H, W): these frames, in this order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Views:
+    """Several looks at one video: T clips, each in one or three crops, V = crops * T."""
+
+    pixels: Tensor
+    """(V, F, C, H, W), all clips of the first crop, then of the second, then of the third (the official order)."""
+    indices: NDArray[np.int64]
+    """(T, F) the frames of each clip."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Window:
+    """One window of a long video."""
+
+    start_seconds: float
+    """When its first frame appears."""
+    end_seconds: float
+    """When the next window begins if windows follow one another, at most the video's end."""
+    indices: NDArray[np.int64]
+    """(F,)."""
+    pixels: Tensor
+    """float32 (F, C, H, W)."""
+
+
+def clock_of(view: "View", length: int, times: float | NDArray[np.float64] | None) -> clips.Clock | None:
+    """The clock by which `view` chooses frames; None where it spreads them uniformly."""
+    if view.uniform:
+        return None
+    if view.stride is not None:
+        return clips.Clock.stride(length, view.stride)
+    if times is None or view.frames_per_second is None:
+        raise ConfigError("frames_per_second needs the video's frame rate or timestamps; give `clock`.")
+    return clips.Clock.rate(clips.frame_edges(length, times), view.frames_per_second)
+
+
+def video_clock(view: "View", video: Frames) -> clips.Clock | None:
+    """As `clock_of`, with the times that the video knows."""
+    if view.frames_per_second is not None:
+        return clips.Clock.rate(edges_of(video), view.frames_per_second)
+    return clock_of(view, len(video), None)
+
+
+def edges_of(video: Frames) -> NDArray[np.float64]:
+    """(L + 1,) seconds at which frames appear, and the end of the last."""
+    return clips.frame_edges(len(video), video.timestamps, end_seconds=video.duration_seconds)
+
+
+def test_clips(view: "View", clock: clips.Clock | None, length: int, count: int) -> NDArray[np.int64]:
+    """(T, F) frames of T test clips."""
+    if count < 1:
+        raise ConfigError(f"{count} test clips; there must be at least one.")
+    if clock is None:
+        phases = [(t + 0.5) / count for t in range(count)]
+        return np.stack([clips.uniform_clip(length, view.frames, phase, view.short) for phase in phases])
+    if count == 1:
+        starts = [clips.middle_start(clock, view.frames)]
+    else:
+        starts = clips.even_starts(clock, view.frames, count).tolist()
+    return np.stack([clips.clip(clock, start, view.frames, view.short) for start in starts])
+
+
+def train_clip(
+    view: "View", clock: clips.Clock | None, length: int, generator: torch.Generator
+) -> NDArray[np.int64]:
+    """(F,) frames of a random clip."""
+    if clock is None:
+        phase = float(torch.rand((), generator=generator, dtype=torch.float64))
+        return clips.uniform_clip(length, view.frames, phase, view.short)
+    return clips.clip(clock, clips.draw_start(clock, view.frames, generator), view.frames, view.short)
+
+
+def test_views(view: "View", video: Frames, views: str | tuple[int, int]) -> Views:
+    """All views of a video, uint8, crop-major; each distinct frame is decoded once."""
+    count, crops = parse_views(views)
+    if crops == 3 and not view.crop:
+        raise ConfigError("a View with crop=False shows the whole frame; ask for one crop, such as '4x1'.")
+    indices = test_clips(view, video_clock(view, video), len(video), count)
+    frames, place = load(view, video, indices)
+    if crops == 3:
+        pieces = transforms.three_crops(padded(view, frames), (view.height, view.width))
+    else:
+        pieces = (centre(view, frames),)
+    return Views(pixels=torch.cat([piece[place] for piece in pieces]), indices=indices)
+
+
+def train_pixels(view: "View", video: Frames, generator: torch.Generator) -> Tensor:
+    """A random clip, jittered, cropped and flipped at random: uint8 (F, C, H, W)."""
+    indices = train_clip(view, video_clock(view, video), len(video), generator)
+    frames, place = load(view, video, indices)
+    if view.jitter is not None:
+        frames = transforms.jitter_scale(frames, view.jitter, generator, view.interpolation)
+    if view.crop:
+        frames = transforms.random_crop(padded(view, frames), (view.height, view.width), generator)
+    if view.flip:
+        frames = transforms.random_flip(frames, generator)
+    return frames[place].contiguous()
+
+
+def windows_of(view: "View", video: Frames) -> Iterator[Window]:
+    """Consecutive windows, one at a time; frames that two neighbours share are decoded once."""
+    clock = video_clock(view, video)
+    if clock is None:
+        raise ConfigError(
+            "uniform=True looks at a whole video at once; windows need stride or frames_per_second."
+        )
+    seconds = edges_of(video)
+    ready: dict[int, Tensor] = {}
+    for start in clips.window_starts(clock, view.frames, view.hop or view.frames).tolist():
+        indices = clips.clip(clock, start, view.frames, view.short)
+        wanted = set(indices.tolist())
+        fresh = np.array(sorted(wanted - ready.keys()), dtype=np.int64)
+        ready = {i: frame for i, frame in ready.items() if i in wanted}
+        if len(fresh):
+            frames, _ = load(view, video, fresh)
+            ready |= dict(zip(fresh.tolist(), centre(view, frames), strict=True))
+        end = float(clock.edges[start]) + view.frames * clock.step
+        if view.stride is not None:
+            end = float(seconds[min(round(end), len(video))])
+        yield Window(
+            start_seconds=float(seconds[start]),
+            end_seconds=min(end, float(seconds[-1])),
+            indices=indices,
+            pixels=view.normalise(torch.stack([ready[i] for i in indices.tolist()])),
+        )
+
+
+def load(view: "View", video: Frames, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """The distinct frames, fitted, uint8 (N, C, h, w); and which of them stands at each place of `indices`."""
+    distinct, place = np.unique(indices, return_inverse=True)
+    at_once = max(DECODED_BYTES // (3 * video.height * video.width), 1)
+    parts = [fitted(view, video.frames(distinct[i : i + at_once])) for i in range(0, len(distinct), at_once)]
+    return torch.cat(parts), torch.from_numpy(place.reshape(indices.shape))
+
+
+def fitted(view: "View", frames: Tensor) -> Tensor:
+    """Whole frames up to the crop: uint8 (N, 3, h, w) -> (N, C, h', w')."""
+    if view.region is not None:
+        frames = transforms.cut_region(frames, view.region)
+    if view.channels == 1 and frames.shape[-3] == 3:
+        frames = transforms.luma(frames)
+    if view.fit == "none":
+        return frames
+    target = view.size if view.resize is None else view.resize
+    if view.fit == "shorter_side":
+        side = target if isinstance(target, int) else max(target)
+        target = transforms.shorter_side_size(frames.shape[-2], frames.shape[-1], side)
+    elif isinstance(target, int):
+        target = (target, target)
+    return transforms.resize(frames, target, view.interpolation)
+
+
+def padded(view: "View", frames: Tensor) -> Tensor:
+    """With a black border where the view says so and the frames are smaller than the crop."""
+    return transforms.pad_to(frames, (view.height, view.width)) if view.pad else frames
+
+
+def centre(view: "View", frames: Tensor) -> Tensor:
+    """The centre crop, if the view crops."""
+    return transforms.centre_crop(padded(view, frames), (view.height, view.width)) if view.crop else frames
