@@ -1,0 +1,228 @@
+"""The camera-motion recipe: signs by construction, determinism, mirror images, a run of two steps."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tubelet.models.config import ViViTConfig
+from tubelet.recipes.camera_motion import train as recipe_module
+from tubelet.recipes.camera_motion.generator import Clips, film, make_clip
+from tubelet.recipes.camera_motion.moves import (
+    AMBIGUOUS,
+    BANDS,
+    HEADS,
+    Motion,
+    camera_path,
+    draw_motion,
+    three_way,
+)
+from tubelet.recipes.camera_motion.package import read_run
+from tubelet.recipes.camera_motion.scenes import Plate, make_plates
+from tubelet.recipes.camera_motion.scoring import CLASSES, balanced_accuracy, loss_of
+from tubelet.recipes.camera_motion.symmetry import random_symmetry, swap
+
+CLEAN = Clips(seed=3, side=64, harm=0.0, objects=0.0)
+
+
+@pytest.fixture(scope="module")
+def plates() -> list[Plate]:
+    return make_plates(0, textures=4, photographs=())
+
+
+def clean_film(plates: list[Plate], motion: Motion, seed: int = 0) -> Tensor:
+    """Grey (F, S, S) frames of one motion over a texture, steady speed, 8 frames per second."""
+    rng = np.random.default_rng(seed)
+    path = camera_path(rng, motion, 2.0)
+    frames = film(rng, CLEAN, plates, plates[0], path, np.arange(16) / 8, 0.0, 1.0)
+    return frames.mean(1)
+
+
+def shift_between(before: Tensor, after: Tensor) -> tuple[float, float]:
+    """(x, y) pixels by which the content moved, by phase correlation."""
+    window = torch.hann_window(before.shape[0], periodic=False)
+    taper = window[:, None] * window[None]
+    one, two = (torch.fft.fft2((p - p.mean()) * taper) for p in (before, after))
+    cross = two * one.conj()
+    peak = torch.fft.ifft2(cross / cross.abs().clamp(min=1e-6)).real
+    y, x = divmod(int(peak.argmax()), peak.shape[1])
+    side = peak.shape[0]
+    return ((x + side // 2) % side - side // 2, (y + side // 2) % side - side // 2)
+
+
+@pytest.mark.parametrize(
+    ("motion", "axis", "sign"),
+    [
+        (Motion(pan=0.4), 0, -1),  # the camera turns right: the content moves left
+        (Motion(pan=-0.4), 0, 1),
+        (Motion(tilt=0.4), 1, 1),  # the camera turns up: the content moves down
+        (Motion(tilt=-0.4), 1, -1),
+    ],
+)
+def test_pan_and_tilt_move_the_content_the_other_way(
+    plates: list[Plate], motion: Motion, axis: int, sign: int
+) -> None:
+    frames = clean_film(plates, motion)
+    total = sum(shift_between(a, b)[axis] for a, b in itertools.pairwise(frames))
+    assert sign * total == pytest.approx(0.4 * 64 * 15 / 8, rel=0.25)
+
+
+def dot_film(motion: Motion, spot: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Where a bright spot right of the centre is in the first and the last frame: (x, y) from the centre."""
+    picture = torch.zeros(1, 3, 512, 512)
+    x, y = (int(256 + v * 200) for v in spot)  # 200 pixels of the plate are one width of the frame
+    picture[:, :, y - 6 : y + 7, x - 6 : x + 7] = 255
+    from tubelet.recipes.camera_motion.generator import look
+    from tubelet.recipes.camera_motion.moves import picture_grid, picture_matrices
+
+    path = camera_path(np.random.default_rng(0), motion, 2.0)
+    matrices = torch.from_numpy(picture_matrices(path.at(np.array([0.0, 1.0])), 1.0)).float()
+    plane = picture_grid(64) @ matrices.transpose(1, 2)
+    frames = look(Plate((picture,)), plane, 200.0, np.zeros(2), 0.0, 64, 0.0).mean(1)
+    coordinates = torch.arange(64) - 31.5
+    found = [
+        torch.stack([(f.sum(0) * coordinates).sum(), (f.sum(1) * coordinates).sum()]) / f.sum()
+        for f in frames
+    ]
+    return found[0], found[1]
+
+
+def test_zooming_in_moves_content_outwards() -> None:
+    first, last = dot_film(Motion(zoom=0.5), (0.25, 0.0))
+    assert float(last[0]) > float(first[0]) * 1.2
+
+
+def test_rolling_clockwise_turns_content_counter_clockwise() -> None:
+    first, last = dot_film(Motion(roll=math.radians(30)), (0.25, 0.0))
+    # Counter-clockwise on the screen: what lies to the right goes up, and up is smaller y.
+    assert float(last[1]) < float(first[1]) - 4
+
+
+def test_path_keeps_the_promised_mean_rates() -> None:
+    motion = Motion(pan=0.3, zoom=-0.2)
+    for seed in range(8):
+        pose = camera_path(np.random.default_rng(seed), replace(motion, zoom=0.0), 2.0).at(
+            np.array([0.0, 2.0])
+        )
+        assert pose[1, 0] - pose[0, 0] == pytest.approx(0.6, abs=0.02)
+        pose = camera_path(np.random.default_rng(seed), motion, 2.0).at(np.array([0.0, 2.0]))
+        assert pose[1, 2] - pose[0, 2] == pytest.approx(-0.4, abs=0.02)
+
+
+def test_shake_has_the_promised_size() -> None:
+    path = camera_path(np.random.default_rng(1), Motion(shake=0.02), 2.0)
+    moments = np.linspace(0, 2, 192, endpoint=False)
+    offsets = path.at(moments)[:, :2]
+    assert np.sqrt(((offsets - offsets.mean(0)) ** 2).sum(1).mean()) == pytest.approx(0.02, rel=0.1)
+
+
+def test_classes_follow_the_bands() -> None:
+    none, move = BANDS["pan"]
+    assert three_way(none, none, move) == 1
+    assert three_way((none + move) / 2, none, move) == AMBIGUOUS
+    assert three_way(move, none, move) == 2
+    assert three_way(-move, none, move) == 0
+    assert Motion().classes() == (1, 1, 1, 1, 0, 0)
+    assert Motion(shake=0.05, cut=0.5).classes() == (1, 1, 1, 1, 1, 1)
+    assert Motion(shake=sum(BANDS["shake"]) / 2).classes()[4] == AMBIGUOUS
+
+
+def test_same_seed_same_clip_other_index_other_clip(plates: list[Plate]) -> None:
+    clips = Clips(seed=9, side=32)
+    one, again = make_clip(clips, plates, 5), make_clip(clips, plates, 5)
+    assert one.motion == again.motion
+    assert torch.equal(one.frames, again.frames)
+    assert not torch.equal(one.frames, make_clip(clips, plates, 6).frames)
+    assert one.frames.shape == (16, 3, 32, 32)
+    assert one.frames.dtype == torch.uint8
+
+
+def test_every_class_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    labels = torch.tensor([draw_motion(rng).classes() for _ in range(400)])
+    for column, names in zip(labels.T, HEADS.values(), strict=True):
+        for value in range(len(names)):
+            assert (column == value).float().mean() > 0.1
+
+
+def test_mirror_swaps_pan_and_roll_and_nothing_else() -> None:
+    motion = Motion(pan=0.3, tilt=0.2, zoom=-0.3, roll=0.3, shake=0.05, cut=0.4)
+    labels = torch.tensor([motion.classes()])
+    assert swap(labels, "pan", "roll").tolist() == [list(motion.mirrored().classes())]
+    unclear = torch.full((1, len(HEADS)), AMBIGUOUS)
+    assert torch.equal(swap(unclear, *HEADS), unclear)
+
+
+def test_a_mirrored_clip_is_measured_as_labelled(plates: list[Plate]) -> None:
+    frames = clean_film(plates, Motion(pan=0.4)).flip(-1)
+    total = sum(shift_between(a, b)[0] for a, b in itertools.pairwise(frames))
+    assert total > 0  # the mirrored clip pans to the left: its content moves right
+
+
+def test_symmetries_keep_pixels_and_shapes(plates: list[Plate]) -> None:
+    samples = [make_clip(Clips(seed=2, side=32), plates, i) for i in range(8)]
+    clips = torch.stack([s.frames for s in samples])
+    labels = torch.tensor([s.motion.classes() for s in samples])
+    turned, found = random_symmetry(clips, labels, torch.Generator().manual_seed(0))
+    assert turned.float().mean() == pytest.approx(clips.float().mean())
+    assert torch.equal(found[:, 4:], labels[:, 4:])
+    assert not torch.equal(found, labels)
+
+
+def test_ambiguous_moves_do_not_count() -> None:
+    labels = torch.tensor([[1, 1, 1, 1, 0, 0], [AMBIGUOUS] * 5 + [1]])
+    logits = torch.randn(2, sum(CLASSES))
+    changed = logits.clone()
+    changed[1, : sum(CLASSES[:5])] += 3 * torch.randn(sum(CLASSES[:5]))
+    assert loss_of(logits, labels) == pytest.approx(float(loss_of(changed, labels)), abs=1e-5)
+    assert balanced_accuracy(labels, labels) == dict.fromkeys(HEADS, 1.0)
+
+
+def test_the_recipe_trains_resumes_and_packs(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, plates: list[Plate]
+) -> None:
+    def few_plates(seed: int, textures: int, *, validation: bool) -> list[Plate]:
+        return plates
+
+    def clips_here(workers: object, start: int, chunk: int, ahead: int):
+        while True:
+            yield recipe_module.make_clips(start, chunk)
+            start += chunk
+
+    class NoWorkers:
+        def __enter__(self) -> None: ...
+        def __exit__(self, *_: object) -> None: ...
+
+    tiny = ViViTConfig(
+        frames=16,
+        size=24,
+        tubelet=(8, 12, 12),
+        width=32,
+        depth=1,
+        heads=2,
+        hidden=32,
+        pool="mean",
+        classes=CLASSES,
+    )
+    recipe = recipe_module.CameraMotion(
+        model=tiny, clips=Clips(seed=1, side=24), textures=2, steps=2, batch=6, fresh=2, pool=16, warmup=1
+    )
+    recipe_module.WORKER["scenes"] = recipe, plates
+    monkeypatch.setattr(recipe_module, "plates_of", few_plates)
+    monkeypatch.setattr(recipe_module, "stream", clips_here)
+    monkeypatch.setattr(
+        recipe_module.multiprocessing,
+        "get_context",
+        lambda _: type("C", (), {"Pool": lambda *_: NoWorkers()})(),
+    )
+    model = recipe_module.train(recipe, tmp_path)
+    assert all(p.isfinite().all() for p in model.parameters())
+    longer = recipe_module.train(replace(recipe, steps=3), tmp_path)
+    assert not torch.equal(longer.head.weight, model.head.weight)
+    classifier = read_run(tmp_path)
+    assert classifier.labels.classes == CLASSES
+    assert classifier.view.frames_per_second == 8
