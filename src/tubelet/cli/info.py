@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Info:
     """What a model is and costs: parameters, multiply-adds, tokens, memory; or what became of a file's tensors."""
 
-    name: tyro.conf.Positional[str | None] = None
+    name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME|FILE]")] = None
     """A named model such as b-16x2-fe, or a model folder or weights file."""
     all: Annotated[bool, tyro.conf.arg(name="list")] = False
     """All named models."""

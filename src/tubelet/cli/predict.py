@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Predict:
     """What happens in videos: a table of the best answers for each, or JSON, CSV, a contact sheet."""
 
-    videos: tyro.conf.Positional[tuple[str, ...]]
+    videos: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="VIDEO ...")]
     """Video files, folders (searched through for videos; one of only images is a video), or patterns."""
     model: str = "camera-motion"
     """A model folder or weights file; camera-motion is the model that comes with Tubelet."""

@@ -1,0 +1,63 @@
+"""`tubelet train RECIPE`: the flags are the parameters of the recipe."""
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from tubelet.cli.data import Data, open_source
+
+if TYPE_CHECKING:
+    from tubelet.training.config import Train
+
+RECIPES: dict[str, str] = {"folder": "your own clips: a folder per class, or a CSV of paths and labels"}
+"""Each is a function of its name in `tubelet.recipes`, in a module of its name."""
+
+
+def main(prog: str, arguments: Sequence[str]) -> int:
+    """Exit code 0 when the training is done."""
+    if not arguments or arguments[0] not in RECIPES:
+        return usage(prog, arguments)
+    from importlib import import_module
+
+    name = arguments[0]
+    recipe = getattr(import_module(f"tubelet.recipes.{name}"), name)
+    run = tyro.cli(from_shell(recipe), prog=f"{prog} {name}", args=arguments[1:])
+    from tubelet.training.loop import train
+
+    train(run)
+    print(f"The best model is in {run.out}:  tubelet predict VIDEO --model {run.out}")
+    return 0
+
+
+def usage(prog: str, arguments: Sequence[str]) -> int:
+    """Print the list of recipes: to standard output if asked for, else as an error."""
+    asked = list(arguments) in (["--list"], ["-h"], ["--help"])
+    out = sys.stdout if asked else sys.stderr
+    if arguments and not asked:
+        print(f"There is no recipe {arguments[0]!r}.\n", file=out)
+    print(f"usage: {prog} RECIPE ...   ({prog} RECIPE --help tells more)\n", file=out)
+    for name, about in RECIPES.items():
+        print(f"  {name:10}{about}", file=out)
+    return 0 if asked else 2
+
+
+def from_shell(recipe: "Callable[..., Train]") -> "Callable[..., Train]":
+    """The recipe with its data as they are named on the command line."""
+
+    @wraps(recipe)
+    def named(data: Data, **settings: Any) -> "Train":
+        return recipe(open_source(data.root, data), **settings)
+
+    signature = inspect.signature(recipe)
+    parameters = [
+        p.replace(annotation=Data if p.name == "data" else p.annotation, kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in signature.parameters.values()
+    ]
+    named.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    named.__annotations__ = {**recipe.__annotations__, "data": Data}
+    del named.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]
+    return named
