@@ -67,8 +67,8 @@ def test_dict_round_trip(attention: Any, classes: list[int], size: Any) -> None:
 
 
 def test_unknown_fields_are_refused() -> None:
-    with pytest.raises(ConfigError, match="no field droput"):
-        ViViTConfig.from_dict({"droput": 0.1})
+    with pytest.raises(ConfigError, match="no field colour"):
+        ViViTConfig.from_dict({"colour": 0.1})
 
 
 def test_paper_defaults_are_written_out() -> None:
