@@ -28,9 +28,12 @@ def folder(
     flip: bool = True,
     epochs: int = 30,
     frozen_epochs: int = 0,
+    frozen_draws: int = 4,
+    frozen_lr: float = 1e-3,
     batch_size: int = 16,
     lr: float = 3e-4,
     backbone_lr_scale: float = 1.0,
+    dropout: float = 0.1,
     patience: int | None = 10,
     keep_decoded: bool = False,
     workers: int = 2,
@@ -53,9 +56,12 @@ def folder(
         flip: mirror half of the clips in training; wrong where left and right are in the labels.
         epochs: passes over the clips.
         frozen_epochs: passes of a first stage on stored frame vectors, for Model 2 (see `Frozen`).
+        frozen_draws: random views of each clip that this first stage stores.
+        frozen_lr: highest learning rate of this first stage.
         batch_size: clips at a time.
         lr: highest learning rate.
         backbone_lr_scale: factor on the rate of what came from `start`.
+        dropout: of the model.
         patience: stop after this many epochs without a better validation accuracy; None: never.
         keep_decoded: keep decoded clips in memory.
         workers: processes that decode.
@@ -63,7 +69,7 @@ def folder(
     """
     named = variant(model)
     shape = {"frames": frames, "size": size, "tubelet": (tubelet_frames, *named.tubelet[1:])}
-    config = replace(named, **shape, depth=blocks or named.depth)
+    config = replace(named, **shape, depth=blocks or named.depth, dropout=dropout)
     if config.attention in ("joint", "factorised_encoder"):
         config = replace(config, pool="mean")
     if start is not None:
@@ -81,13 +87,14 @@ def folder(
         std=IMAGENET_STD,
         flip=flip,
     )
+    frozen = Frozen(epochs=max(frozen_epochs, 1), draws=frozen_draws, optimizer=Optimizer(lr=frozen_lr))
     return Train(
         data=data,
         model=config,
         view=view,
         out=out,
         start=None if start is None else ImageStart(file=start, rules=Start(inflation="average")),
-        frozen=Frozen(epochs=frozen_epochs) if frozen_epochs else None,
+        frozen=frozen if frozen_epochs else None,
         epochs=epochs,
         batch_size=batch_size,
         optimizer=Optimizer(lr=lr, backbone_lr_scale=backbone_lr_scale),

@@ -79,6 +79,10 @@ class Frozen:
     """Random views of each training clip that are stored; an epoch uses one of them for each clip."""
     calibrate: bool = True
     """Standardise the frame vectors over the training clips, by the last norm's own parameters."""
+    sine_positions: bool = True
+    """Start the temporal positions as sines of the same size as calibrated vectors. A new model's positions are
+    N(0, 0.02): beside calibrated vectors they are too small to tell the order of the frames, and it takes long
+    until they have grown. They are learned all the same."""
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-3))
     """Of this stage."""
     batch_size: int = 32
@@ -163,6 +167,11 @@ class Train:
             raise ConfigError("The frozen stage keeps the frame vectors of Model 2: factorised_encoder only.")
         if self.frozen is not None and self.model.pool == "max" and self.frozen.calibrate:
             raise ConfigError("calibrate moves the vectors after the pooling: pool='max' does not allow it.")
+        sines = self.frozen is not None and self.frozen.sine_positions
+        if sines and (self.model.positions != "learned" or self.model.temporal_depth == 0):
+            raise ConfigError(
+                "sine_positions is for learned positions of a temporal encoder, of which there are none."
+            )
         if self.start is None and self.optimizer.layer_decay != 1:
             raise ConfigError("layer_decay is for what came from an image ViT, and there is no start.")
 

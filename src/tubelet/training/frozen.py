@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tubelet.data.dataset import Batch
 from tubelet.errors import ConfigError
+from tubelet.layers.embedding import sinusoidal_1d
 from tubelet.layers.encoder import pool_tokens
 from tubelet.models.vivit import ViViT
 from tubelet.video.view import View
@@ -71,13 +72,12 @@ def store(model: ViViT, view: View, loaded: Iterable[Batch], device: torch.devic
 
 
 def common(draws: Sequence[Stored]) -> list[Stored]:
-    """The clips that could be read every time: damage may show in some views of a video only."""
+    """The clips that could be read every time, in order: damage may show in some views of a video only."""
     every = set.intersection(*(set(draw.indices) for draw in draws))
     kept: list[Stored] = []
     for draw in draws:
-        rows = torch.tensor(
-            [row for row, index in enumerate(draw.indices) if index in every], dtype=torch.int64
-        )
+        order = sorted((index, row) for row, index in enumerate(draw.indices) if index in every)
+        rows = torch.tensor([row for _, row in order], dtype=torch.int64)
         indices = tuple(draw.indices[row] for row in rows.tolist())
         kept.append(replace(draw, vectors=draw.vectors[rows], targets=draw.targets[rows], indices=indices))
     return kept
@@ -113,3 +113,14 @@ def calibrate(model: ViViT, vectors: Tensor) -> tuple[Tensor, Tensor]:
     norm.weight.div_(std)
     norm.bias.sub_(mean).div_(std)
     return mean, std
+
+
+@torch.no_grad()
+def sine_positions(model: ViViT) -> None:
+    """Start the learned temporal positions as sines and cosines (root mean square 0.7), the class token's at 0."""
+    assert model.temporal is not None, "checked with the run"
+    positions = model.temporal.positions
+    assert positions is not None, "checked with the run"
+    count, width = positions.table.shape[1:]
+    positions.table.zero_()
+    positions.table[0, positions.extra :] = sinusoidal_1d(count - positions.extra, width)

@@ -4,22 +4,23 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from tubelet.classifier import Classifier
-from tubelet.data.dataset import Batch, ClipDataset, batches, mix
+from tubelet.data.dataset import Batch, ClipDataset, EpochSampler, batches, mix
 from tubelet.data.source import Sample
 from tubelet.errors import DataError, TubeletError
 from tubelet.evaluation.metrics import measure
 from tubelet.models.vivit import ViViT
 from tubelet.training.config import Optimizer, Train
 from tubelet.training.folder import RunFolder
-from tubelet.training.frozen import Stored, calibrate, common, logits_of, store
+from tubelet.training.frozen import Stored, calibrate, common, logits_of, sine_positions, store
 from tubelet.training.loss import balanced_weights, class_counts, cross_entropy, prior_entropy, verdict
 from tubelet.training.optimizer import build_optimizer, set_lr
 from tubelet.training.schedule import warmup_cosine
@@ -62,6 +63,32 @@ class Progress:
     """Cross-entropy of the last epoch's training batches, without smoothing and weights."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The clips of one split, loaded by workers that outlive an epoch and keep what they have decoded."""
+
+    samples: list[Sample]
+    loader: DataLoader[Batch]
+    sampler: EpochSampler
+
+    @classmethod
+    def open(cls, run: Train, split: str, pin_memory: bool) -> Self:
+        """Random views in a random order for `train`, the middle view in order for anything else."""
+        samples = list(run.data.samples(split))
+        training = split == "train"
+        dataset = ClipDataset(
+            samples,
+            run.view,
+            views=None if training else "1x1",
+            seed=run.seed,
+            keep_decoded=run.keep_decoded,
+        )
+        loader, sampler = batches(
+            dataset, run.batch_size, shuffle=training, workers=run.workers, pin_memory=pin_memory
+        )
+        return cls(samples=samples, loader=loader, sampler=sampler)
+
+
 class Names:
     """Unreadable clips, each named and counted once."""
 
@@ -102,19 +129,19 @@ def train(run: Train, progress: bool = True) -> Classifier:
         TubeletError: if the loss is no longer a number.
     """
     console = Console(quiet=not progress)
-    samples = {split: list(run.data.samples(split)) for split in ("train", "val")}
     labels = run.data.labels
     model = build_model(run)
-    folder = RunFolder.open(run)
     device = torch.device(
         run.device if run.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     )
+    splits = {name: Split.open(run, name, device.type == "cuda") for name in ("train", "val")}
+    folder = RunFolder.open(run)
     classifier = Classifier(model, run.view, labels).to(device)
     names = Names(folder, console)
-    counts = class_counts(samples["train"], labels)
+    counts = class_counts(splits["train"].samples, labels)
     prior = prior_entropy(counts)
     console.print(
-        f"{len(samples['train'])} training and {len(samples['val'])} validation clips, "
+        f"{len(splits['train'].samples)} training and {len(splits['val'].samples)} validation clips, "
         f"{', '.join(f'{len(h.classes)} classes of {h.name}' for h in labels.heads)}; the class frequencies alone "
         f"give a loss of {prior:.3f}."
     )
@@ -134,7 +161,7 @@ def train(run: Train, progress: bool = True) -> Classifier:
                 continue  # done before the interruption
             if place.stage != name:
                 saved, place = None, replace(place, stage=name, epoch=0, since_best=0)
-            stage = build(run, model, samples, device, names, place, console)
+            stage = build(run, model, splits, device, names, place, console)
             run_stage(run, stage, classifier, folder, place, saved, weights, console)
     warning = verdict(place.train_loss, prior)
     if warning is not None:
@@ -161,7 +188,7 @@ def build_model(run: Train) -> ViViT:
 def frozen_stage(
     run: Train,
     model: ViViT,
-    samples: dict[str, list[Sample]],
+    splits: dict[str, Split],
     device: torch.device,
     names: Names,
     place: Progress,
@@ -172,17 +199,13 @@ def frozen_stage(
     assert settings is not None
 
     def see(split: str, draw: int) -> Stored:
-        views = None if split == "train" else "1x1"
-        dataset = ClipDataset(samples[split], run.view, views=views, seed=run.seed)
-        loader, sampler = batches(dataset, run.batch_size, shuffle=False, workers=run.workers)
-        sampler.epoch = draw
-        shown = track(
-            loader, f"Frame vectors, {split}, view {draw + 1}", disable=console.quiet, transient=True
-        )
+        splits[split].sampler.epoch = draw
+        title = f"Frame vectors, {split}, view {draw + 1}"
+        shown = track(splits[split].loader, title, disable=console.quiet, transient=True)
         stored = store(model, run.view, shown, device, run.precision == "bf16")
-        names.note(samples[split], stored.errors)
+        names.note(splits[split].samples, stored.errors)
         if not len(stored.vectors):
-            raise DataError(f"None of the {len(samples[split])} {split} clips can be read.")
+            raise DataError(f"None of the {len(splits[split].samples)} {split} clips can be read.")
         return stored
 
     draws = common([see("train", draw) for draw in range(settings.draws)])
@@ -191,6 +214,8 @@ def frozen_stage(
         mean, std = (x.cpu() for x in calibrate(model, torch.stack([d.vectors for d in draws])))
         draws = [replace(d, vectors=(d.vectors - mean) / std) for d in draws]
         held = replace(held, vectors=(held.vectors - mean) / std)
+    if settings.sine_positions and place.epoch == 0:
+        sine_positions(model)
     count = len(draws[0].vectors)
     learning = torch.nn.ModuleList(
         part for part in (model.temporal, model.representation, model.head) if part is not None
@@ -225,7 +250,7 @@ def frozen_stage(
 def main_stage(
     run: Train,
     model: ViViT,
-    samples: dict[str, list[Sample]],
+    splits: dict[str, Split],
     device: torch.device,
     names: Names,
     place: Progress,
@@ -233,31 +258,25 @@ def main_stage(
 ) -> Stage:
     """The stage on videos: the whole model, or its last `trainable_blocks`."""
     freeze(model, run.trainable_blocks)
-    kept = run.keep_decoded
-    train_set = ClipDataset(samples["train"], run.view, seed=run.seed, keep_decoded=kept)
-    val_set = ClipDataset(samples["val"], run.view, views="1x1", seed=run.seed, keep_decoded=kept)
-    pin = device.type == "cuda"
-    loader, sampler = batches(train_set, run.batch_size, shuffle=True, workers=run.workers, pin_memory=pin)
-    held, _ = batches(val_set, run.batch_size, shuffle=False, workers=run.workers, pin_memory=pin)
+    draws = 0 if run.frozen is None else run.frozen.draws  # their views have been seen
 
-    def shown(split: str, loaded: Iterable[Batch]) -> Iterator[Shown]:
-        for batch in loaded:
-            names.note(samples[split], batch.errors)
+    def shown(split: str, title: str) -> Iterator[Shown]:
+        for batch in track(splits[split].loader, title, disable=console.quiet, transient=True):
+            names.note(splits[split].samples, batch.errors)
             if batch.indices:
                 yield run.view.normalise(batch.pixels.to(device)), batch.labels.to(device)
 
     def training(epoch: int) -> Iterator[Shown]:
-        sampler.epoch = epoch
-        title = f"Epoch {epoch + 1} of {run.epochs}"
-        yield from shown("train", track(loader, title, disable=console.quiet, transient=True))
+        splits["train"].sampler.epoch = draws + epoch
+        yield from shown("train", f"Epoch {epoch + 1} of {run.epochs}")
 
     return Stage(
         name="main",
         epochs=run.epochs,
         optimizer=run.optimizer,
-        steps_per_epoch=len(loader),
+        steps_per_epoch=len(splits["train"].loader),
         training=training,
-        held_out=lambda: shown("val", held),
+        held_out=lambda: shown("val", "Validation"),
         forward=model,
         learning=model,
     )
