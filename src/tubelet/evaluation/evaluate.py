@@ -76,9 +76,8 @@ class Report:
         if self.joint is not None:
             table.add_row("all heads", "", f"{self.joint:.1%}")
         if self.unreadable:
-            table.caption = f"{len(self.unreadable)} unreadable: " + ", ".join(
-                u.video for u in self.unreadable
-            )
+            names = ", ".join(one.video for one in self.unreadable)
+            table.caption = f"{len(self.unreadable)} of {self.videos} could not be read: {names}"
         return table
 
 

@@ -1,0 +1,91 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from tests.clips import write_motion
+from tubelet.classifier import Classifier
+from tubelet.data.folders import Folders
+from tubelet.errors import DataError
+from tubelet.evaluation import evaluate
+from tubelet.labels import Head, Labels
+from tubelet.models.config import ViViTConfig
+from tubelet.models.vivit import ViViT
+from tubelet.video.view import View
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_motion(tmp_path_factory.mktemp("motion"), 3, ("train", "test"))
+
+
+def classifier_of(classes: tuple[str, ...]) -> Classifier:
+    config = ViViTConfig(
+        frames=4, size=16, tubelet=(2, 8, 8), width=16, depth=1, heads=2, hidden=16, classes=(len(classes),)
+    )
+    model = ViViT(config)
+    torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
+    view = View(frames=4, stride=1, size=16, resize=20, value_range=(-1.0, 1.0), views="2x3")
+    return Classifier(model, view, Labels.single(classes))
+
+
+def test_the_same_answers_as_predict_one_by_one_with_classes_in_any_order(root: Path, tmp_path: Path):
+    classifier, source = classifier_of(("right", "middle", "left")), Folders(root=root)
+    report = evaluate(
+        classifier, source, "test", batch_size=4, predictions=tmp_path / "out.jsonl", progress=False
+    )
+    samples = source.samples("test")
+    right = [classifier.predict(str(s.path)).top(1)[0][0] == s.path.parent.name for s in samples]
+    assert report.top1 == pytest.approx(sum(right) / len(right))
+    assert (report.views, report.videos, report.joint) == ("2x3", 6, None)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["video"] for line in lines] == [s.name for s in samples]
+    for sample, line in zip(samples, lines, strict=True):
+        expected = classifier.predict(str(sample.path)).probabilities().tolist()
+        assert line["heads"]["label"]["probabilities"] == pytest.approx(expected, abs=1e-5)
+        assert line["heads"]["label"]["label"] == sample.path.parent.name
+    with pytest.raises(DataError, match="not overwritten"):
+        evaluate(classifier, source, "test", predictions=tmp_path / "out.jsonl")
+
+
+def test_unreadable_videos_are_named_and_in_no_metric(root: Path, tmp_path: Path):
+    for label in ("left", "right"):
+        (tmp_path / "test" / label).mkdir(parents=True)
+        good = root / "test" / label / "00.mp4"
+        (tmp_path / "test" / label / "good.mp4").write_bytes(good.read_bytes())
+    (tmp_path / "test/left/broken.mp4").write_bytes(b"nothing")
+    source = Folders(root=tmp_path)
+    file = tmp_path / "out.jsonl"
+    report = evaluate(
+        classifier_of(("left", "right")), source, "test", "1x1", predictions=file, progress=False
+    )
+    assert (report.videos, report.heads[0].videos) == (3, 2)
+    assert [Path(u.video).name for u in report.unreadable] == ["broken.mp4"]
+    assert json.loads(file.read_text().splitlines()[0])["error"]
+    assert json.loads(json.dumps(report.to_dict()))["unreadable"][0]["error"]
+    with (tmp_path / "sink").open("w") as sink:
+        console = Console(record=True, width=100, file=sink)
+        console.print(report.table(per_class=True))
+    text = "".join(console.export_text().split())
+    assert "1of3couldnotberead" in text
+    assert "broken.mp4" in text
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path):
+    (tmp_path / "test/left").mkdir(parents=True)
+    (tmp_path / "test/left/broken.mp4").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="None of the 1 videos"):
+        evaluate(classifier_of(("left", "right")), Folders(root=tmp_path), "test", progress=False)
+
+
+def test_classes_that_the_classifier_does_not_know(root: Path):
+    with pytest.raises(DataError, match="no class right"):
+        evaluate(classifier_of(("left", "up")), Folders(root=root), "test")
+    other = classifier_of(("left", "right"))
+    config = replace(other.model.config, classes=(2, 2))
+    labels = Labels((Head("a", ("left", "right")), Head("b", ("x", "y"))))
+    with pytest.raises(DataError, match="heads label, the classifier a, b"):
+        evaluate(Classifier(ViViT(config), other.view, labels), Folders(root=root), "test")

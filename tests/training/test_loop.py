@@ -1,0 +1,197 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.clips import write_motion
+from tubelet.classifier import Classifier
+from tubelet.data.folders import Folders
+from tubelet.errors import ConfigError, DataError, TubeletError
+from tubelet.evaluation import evaluate
+from tubelet.models.config import ViViTConfig
+from tubelet.training import Frozen, Optimizer, Train, loop, train
+from tubelet.video.view import View
+
+JOINT = ViViTConfig(frames=8, size=32, tubelet=(2, 8, 8), width=48, depth=2, heads=4, hidden=96, pool="mean")
+FACTORISED = replace(JOINT, attention="factorised_encoder", depth=1, temporal_depth=1)
+VIEW = View(frames=8, stride=1, size=32, value_range=(-1.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_motion(tmp_path_factory.mktemp("motion"), 24)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_motion(tmp_path_factory.mktemp("few"), 4)
+
+
+def run_of(root: Path, out: Path, **fields: Any) -> Train:
+    values: dict[str, Any] = {
+        "model": JOINT, "view": VIEW, "epochs": 3, "batch_size": 8, "workers": 0, "keep_decoded": True,
+        "optimizer": Optimizer(lr=2e-3),
+    }  # fmt: skip
+    return Train(data=Folders(root=root), out=out, **(values | fields))
+
+
+def log_of(out: Path, event: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def weights_of(classifier: Classifier) -> list[torch.Tensor]:
+    return list(classifier.model.state_dict().values())
+
+
+def same(one: Classifier, other: Classifier) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))
+
+
+def test_learns_motion_that_no_frame_shows(root: Path, tmp_path: Path):
+    run = run_of(root, tmp_path / "out", epochs=20)
+    classifier = train(run, progress=False)
+    assert evaluate(classifier, run.data, "val", progress=False).top1 > 0.9
+    (end,) = log_of(run.out, "finished")
+    assert end["warning"] is None
+    assert end["train_loss"] < 0.35 < end["prior_entropy"]
+    assert same(classifier, Classifier.load(run.out))
+    assert classifier.labels == run.data.labels
+    assert classifier.view == VIEW
+
+
+def test_one_batch_over_fits_far_below_the_entropy_of_its_labels(small: Path, tmp_path: Path):
+    fields = {"epochs": 40, "label_smoothing": 0.0, "optimizer": Optimizer(lr=3e-3)}
+    train(run_of(small, tmp_path / "out", **fields), progress=False)
+    assert log_of(tmp_path / "out", "finished")[0]["train_loss"] < 0.05
+
+
+def test_a_run_that_learns_nothing_says_so(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    train(run_of(small, tmp_path / "out", epochs=1, optimizer=Optimizer(lr=1e-9)))
+    assert "Nothing learned" in capsys.readouterr().out
+    assert "class frequencies" in log_of(tmp_path / "out", "finished")[0]["warning"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"model": FACTORISED, "frozen": Frozen(epochs=2, draws=2, batch_size=4)}]
+)
+def test_resumed_is_the_same_as_never_interrupted(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+):
+    fields = {"model": replace(JOINT, dropout=0.1), **fields}
+    whole = train(run_of(small, tmp_path / "whole", **fields), progress=False)
+    stops = (
+        [1, 2] if "frozen" not in fields else [1, 3]
+    )  # epochs over both stages after which it is interrupted
+    learn, count = loop.learn, 0
+
+    def interrupted(*args: Any) -> float:
+        nonlocal count
+        if count in stops:
+            stops.remove(count)
+            raise KeyboardInterrupt
+        count += 1
+        return learn(*args)
+
+    monkeypatch.setattr(loop, "learn", interrupted)
+    run = run_of(small, tmp_path / "parts", **fields)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(run, progress=False)
+    resumed = train(run, progress=False)
+    assert len(log_of(run.out, "resumed")) == 2
+    losses = [[e["train_loss"] for e in log_of(tmp_path / name, "epoch")] for name in ("whole", "parts")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for one, other in zip(weights_of(whole), weights_of(resumed), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_the_same_run_twice_gives_the_same_weights(small: Path, tmp_path: Path):
+    fields = {"model": FACTORISED, "frozen": Frozen(epochs=1, draws=1), "epochs": 1}
+    assert same(*(train(run_of(small, tmp_path / n, **fields), progress=False) for n in ("a", "b")))
+
+
+def test_the_frozen_stage_leaves_the_spatial_encoder_but_its_last_norm(small: Path, tmp_path: Path):
+    run = run_of(small, tmp_path / "out", model=FACTORISED, frozen=Frozen(epochs=2, draws=2), epochs=0)
+    before, after = loop.build_model(run), train(run, progress=False).model
+    changed = {
+        name
+        for (name, old), new in zip(before.state_dict().items(), after.state_dict().values(), strict=True)
+        if not torch.equal(old, new)
+    }
+    assert {n for n in changed if n.startswith(("spatial", "embedding"))} == {
+        "spatial.norm.weight",
+        "spatial.norm.bias",
+    }
+    assert "head.weight" in changed
+
+
+def test_only_the_last_blocks_learn(small: Path, tmp_path: Path):
+    run = run_of(small, tmp_path / "out", trainable_blocks=1, epochs=1)
+    before, after = loop.build_model(run).state_dict(), train(run, progress=False).model.state_dict()
+    assert torch.equal(
+        before["encoder.blocks.0.mlp.layer.fc1.weight"], after["encoder.blocks.0.mlp.layer.fc1.weight"]
+    )
+    assert torch.equal(before["embedding.weight"], after["embedding.weight"])
+    name = "encoder.blocks.1.mlp.layer.fc1.weight"
+    assert not torch.equal(before[name], after[name])
+
+
+def test_nothing_that_a_user_made_is_overwritten(small: Path, tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds no run"):
+        train(run_of(small, tmp_path / "mine"), progress=False)
+    assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+    run = run_of(small, tmp_path / "out", epochs=1)
+    train(run, progress=False)
+    with pytest.raises(ConfigError, match="another batch_size"):
+        train(replace(run, batch_size=4), progress=False)
+    again = train(replace(run, workers=1), progress=False)  # done already: nothing is learned again
+    assert same(again, Classifier.load(run.out))
+    assert len(log_of(run.out, "epoch")) == 1
+
+
+def test_an_unreadable_clip_is_named_once_and_counted(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    root = tmp_path / "data"
+    write_motion(root, 2)
+    (root / "train/left/broken.mp4").write_bytes(b"nothing")
+    model, frozen = FACTORISED, Frozen(epochs=1, draws=2)
+    train(run_of(root, tmp_path / "out", model=model, frozen=frozen, epochs=2))
+    assert len(log_of(tmp_path / "out", "unreadable")) == 1
+    assert log_of(tmp_path / "out", "finished")[0]["unreadable"] == 1
+    assert capsys.readouterr().out.count("Unreadable, left out") == 1
+
+
+def test_no_readable_clip_is_an_error(tmp_path: Path):
+    write_motion(tmp_path / "data", 1)
+    for file in (tmp_path / "data/train").rglob("*.mp4"):
+        file.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="None of the training clips"):
+        train(run_of(tmp_path / "data", tmp_path / "out"), progress=False)
+
+
+def test_patience_ends_a_run(small: Path, tmp_path: Path):
+    run = run_of(small, tmp_path / "out", epochs=6, patience=1, optimizer=Optimizer(lr=1e-9))
+    train(run, progress=False)
+    assert len(log_of(run.out, "epoch")) < 6
+
+
+def test_a_loss_that_is_no_number_ends_a_run(small: Path, tmp_path: Path):
+    run = run_of(small, tmp_path / "out", optimizer=Optimizer(lr=1e30, clip_norm=None), epochs=5)
+    with pytest.raises(TubeletError, match="try a lower learning rate"):
+        train(run, progress=False)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"class_weights": "balanced"}, {"precision": "bf16"}, {"checkpoint_activations": True}]
+)
+def test_options_run(small: Path, tmp_path: Path, fields: dict[str, Any]):
+    train(run_of(small, tmp_path / "out", epochs=1, **fields), progress=False)
+    assert len(log_of(tmp_path / "out", "epoch")) == 1
