@@ -89,3 +89,14 @@ def test_classes_that_the_classifier_does_not_know(root: Path):
     labels = Labels((Head("a", ("left", "right")), Head("b", ("x", "y"))))
     with pytest.raises(DataError, match="heads label, the classifier a, b"):
         evaluate(Classifier(ViViT(config), other.view, labels), Folders(root=root), "test")
+
+
+def test_shuffled_frames_change_the_answers_and_are_always_alike(root: Path, tmp_path: Path):
+    classifier, source = classifier_of(("left", "right")), Folders(root=root)
+    texts: list[str] = []
+    for name, shuffled in (("in order", False), ("once", True), ("twice", True)):
+        file = tmp_path / name
+        report = evaluate(classifier, source, predictions=file, shuffle_frames=shuffled, progress=False)
+        assert report.shuffled == shuffled
+        texts.append(file.read_text())
+    assert texts[0] != texts[1] == texts[2]

@@ -1,7 +1,7 @@
 """`evaluate`: a classifier on a split of a source, every video counted."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Report:
     """Of the source."""
     views: str
     """Temporal x spatial views, whose logits were averaged."""
+    shuffled: bool = False
+    """Whether the frames of every clip came in a random order."""
     videos: int
     """Number of videos in the split, readable or not."""
     heads: tuple[HeadMetrics, ...]
@@ -54,6 +56,7 @@ class Report:
         return {
             "split": self.split,
             "views": self.views,
+            "shuffled": self.shuffled,
             "videos": self.videos,
             "heads": [head.to_dict() for head in self.heads],
             "joint": self.joint,
@@ -62,7 +65,8 @@ class Report:
 
     def table(self, per_class: bool = False) -> RichTable:
         """A table for the terminal; with `per_class`, a row for each class too."""
-        table = RichTable(title=f"{self.split}, {self.videos} videos, {self.views} views")
+        order = ", frames in random order" if self.shuffled else ""
+        table = RichTable(title=f"{self.split}, {self.videos} videos, {self.views} views{order}")
         for column in ("head", "videos", "top-1", "top-5", "balanced", "most frequent class", "nats"):
             table.add_column(column, justify="left" if column == "head" else "right")
         for head in self.heads:
@@ -90,6 +94,7 @@ def evaluate(
     batch_size: int = 8,
     workers: int = 0,
     predictions: Path | None = None,
+    shuffle_frames: bool = False,
     progress: bool = True,
 ) -> Report:
     """Measure a classifier on a split.
@@ -102,6 +107,8 @@ def evaluate(
         batch_size: videos at a time.
         workers: processes that decode; 0: this one.
         predictions: a new file for one JSON line for each video, unreadable ones included.
+        shuffle_frames: a control: show the frames of every clip in a random order (always the same one). What
+            a model loses by it, it had from the order of the frames.
         progress: show a progress bar.
 
     Raises:
@@ -114,7 +121,8 @@ def evaluate(
     used = views or classifier.view.views
     dataset = ClipDataset(samples, classifier.view, views=used)
     loader, _ = batches(dataset, batch_size, shuffle=False, workers=workers)
-    found = run(classifier, iter(track(loader, f"Evaluating {split}", disable=not progress)))
+    shown = track(loader, f"Evaluating {split}", disable=not progress)
+    found = run(classifier, shown, torch.Generator().manual_seed(0) if shuffle_frames else None)
     if not found.indices:
         raise DataError(f"None of the {len(samples)} videos of {split} can be read: {found.errors[0][1]}")
     targets = translate(torch.tensor([samples[i].labels for i in found.indices]), remap)
@@ -126,6 +134,7 @@ def evaluate(
     return Report(
         split=split,
         views=used,
+        shuffled=shuffle_frames,
         videos=len(samples),
         heads=measure(found.logits, targets, classifier.labels),
         joint=None if len(classifier.labels.heads) == 1 else joint,
@@ -142,15 +151,19 @@ class Outputs:
     errors: tuple[tuple[int, str], ...]
 
 
-def run(classifier: Classifier, loaded: Iterator[Batch]) -> Outputs:
-    """Put every batch through the model; the views of a video are averaged."""
+def run(classifier: Classifier, loaded: Iterable[Batch], shuffle: torch.Generator | None = None) -> Outputs:
+    """Put every batch through the model, its frames in a drawn order if asked; the views of a video are averaged."""
     logits: list[Tensor] = []
     indices: list[int] = []
     errors: list[tuple[int, str]] = []
     for batch in loaded:
         errors.extend(batch.errors)
         if batch.indices:
-            shown = classifier.view.normalise(batch.pixels)
+            pixels = batch.pixels
+            if shuffle is not None:
+                order = torch.rand(pixels.shape[:2], generator=shuffle).argsort(dim=1)
+                pixels = torch.stack([clip[frames] for clip, frames in zip(pixels, order, strict=True)])
+            shown = classifier.view.normalise(pixels)
             logits.append(
                 classifier.run(shown, len(batch.indices)).unflatten(0, (-1, batch.views)).mean(dim=1)
             )
