@@ -50,7 +50,9 @@ class Video:
 
     With `damaged="raise"`, damage that shows in the packets (a cut file) raises when the video is opened, and
     damage that shows only in decoding raises in `frames`, when a frame at or after it is asked for. With
-    `damaged="keep"` the whole file is decoded once when opened, and the video has the frames before the damage.
+    `damaged="keep"` the whole file is decoded once when opened, and the video has the frames that come out before
+    the damage, at their own times. A bare stream, a transport stream or a GIF that was cut between two frames does
+    not show it.
 
     Args:
         source: A video file, an animated GIF, a folder of images (jpg, png, webp, bmp in natural order: `2`

@@ -154,7 +154,7 @@ def _ticks_from_frames(
         step = 1 / (rate or 25.0) / tick_seconds
         return np.round(np.arange(len(stamps)) * step).astype(np.int64), False
     if len(known) > 1 and (np.diff(known) <= 0).any():
-        return np.maximum.accumulate(known), False
+        return np.sort(known), False
     return known, True
 
 

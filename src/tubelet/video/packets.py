@@ -43,8 +43,8 @@ class Packets:
     """The packet gives a picture (not hidden by an edit list, not a VP8 reference that is never shown)."""
     last_ticks: int
     """Duration of the packet that is shown last; 0 where unknown."""
-    corrupt: bool
-    """FFmpeg marked a packet as damaged."""
+    doubtful: bool
+    """Counting needs decoding: FFmpeg marked a packet as damaged, or had to guess the presentation times."""
     cause: str | None
     """Why the file is known to end too early, as a part of a sentence; None if it does not."""
 
@@ -56,7 +56,7 @@ class Packets:
     @property
     def countable(self) -> bool:
         """Whether counting packets is counting frames: times all known, all different, none before the first key."""
-        if self.corrupt or self.cause or not len(self.ticks) or not self.key[0]:
+        if self.doubtful or self.cause or not len(self.ticks) or not self.key[0]:
             return False
         shown = self.ticks[self.shown]
         stamped = bool((shown > NO_TICKS).all()) and len(np.unique(shown)) == len(shown)
@@ -75,11 +75,15 @@ def open_video(source: Path | bytes) -> tuple[InputContainer, VideoStream]:
         container = av.open(file, mode="r", metadata_errors="replace")
     except Exception as error:  # whatever the bindings raise, the file is what cannot be read
         raise DecodeError(f": cannot be opened as a video ({reason(error)})") from error
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return container, stream
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    # Typed as always there, but a stream that FFmpeg has no decoder for, or could not make out, has none.
+    readable = [s for s in streams if getattr(s, "codec_context", None) is not None]
+    if readable:
+        return container, readable[0]
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none at all"
     container.close()
+    if streams:
+        raise DecodeError(": has a video stream in a codec that cannot be made out")
     raise DecodeError(f": has no video stream (its streams: {kinds})")
 
 
@@ -95,7 +99,9 @@ def list_packets(source: Path | bytes) -> tuple[Packets, Fraction, float | None]
     with container:
         hides = stream.codec_context.name in ("vp8", "libvpx")
         rows: list[tuple[int, int, int, bool, bool, int]] = []
-        corrupt, cause = False, None
+        # AVI stores no presentation times, and FFmpeg's guess is wrong for some streams with B-frames.
+        doubtful = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+        cause = None
         try:
             for packet in container.demux(stream):
                 if not packet.size:
@@ -105,7 +111,7 @@ def list_packets(source: Path | bytes) -> tuple[Packets, Fraction, float | None]
                 # Bit 4 of a VP8 frame's first byte says whether the frame is shown.
                 shown = not packet.is_discard and not (hides and not memoryview(packet)[0] & 0x10)
                 rows.append((pts, dts, packet.size, packet.is_keyframe, shown, packet.duration or 0))
-                corrupt |= packet.is_corrupt
+                doubtful |= packet.is_corrupt
         except (FFmpegError, OSError) as error:
             cause = f"reading stops after {len(rows)} packets ({reason(error)})"
         columns = [np.array([row[i] for row in rows], dtype=np.int64) for i in range(6)]
@@ -119,7 +125,14 @@ def list_packets(source: Path | bytes) -> tuple[Packets, Fraction, float | None]
         cause = cause or _cut(source, container, stream, len(rows), shown_seconds)
         last_ticks = int(durations[last]) if len(rows) else 0
         packets = Packets(
-            ticks, decode_ticks, sizes, key.astype(np.bool_), shown, last_ticks, corrupt=corrupt, cause=cause
+            ticks,
+            decode_ticks,
+            sizes,
+            key.astype(np.bool_),
+            shown,
+            last_ticks,
+            doubtful=doubtful,
+            cause=cause,
         )
         return packets, time_base, float(rate) if rate else None
 
@@ -134,7 +147,7 @@ def _cut(
     """Why the file must have been cut short; None if nothing says so."""
     if not count or not any(kind in container.format.name for kind in _ANNOUNCE_LENGTH):
         return None
-    listed = len(getattr(stream, "index_entries", ()))
+    listed = len(stream.index_entries)
     if "mov" in container.format.name and listed > count:
         return f"the file is cut short: it lists {listed} frames and holds {count}"
     if not container.duration or len(shown_seconds) < 2:

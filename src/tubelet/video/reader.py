@@ -15,8 +15,8 @@ from tubelet.video.index import index_of
 from tubelet.video.packets import reason
 from tubelet.video.session import Astray, Session
 
-# Decoders of a parent process: freeing one in a forked child could wait for threads that live in the parent.
-_LEFT_TO_PARENT: list[Session] = []
+# What a parent process opened: freeing it in a forked child could wait for threads that live in the parent.
+_LEFT_TO_PARENT: list[Session | VideoReformatter] = []
 
 
 class FileReader:
@@ -55,6 +55,13 @@ class FileReader:
         else:
             _LEFT_TO_PARENT.append(session)
 
+    def _leave_to_parent(self) -> None:
+        """After a fork, begin with a decoder and a converter of this process."""
+        self.close()
+        _LEFT_TO_PARENT.append(self._reformatter)
+        self._reformatter = VideoReformatter()
+        self._process = os.getpid()
+
     def __getstate__(self) -> dict[str, object]:
         fresh: dict[str, object] = {"_session": None, "_frame": None, "_rank": -1, "_reformatter": None}
         return self.__dict__ | fresh
@@ -67,8 +74,7 @@ class FileReader:
     def _reach(self, rank: int) -> VideoFrame:
         """The frame of this rank: continue, or seek near it, or begin again; the last decides whether it is bad."""
         if self._process != os.getpid():
-            self.close()
-            self._process = os.getpid()
+            self._leave_to_parent()
         if self._rank == rank and self._frame is not None:
             return self._frame
         index, session = self.index, self._session
@@ -146,7 +152,7 @@ class FileReader:
                 f"in a video of {width}x{height}."
             )
         try:
-            picture = self._reformatter.reformat(frame, format="rgb24")
+            picture = self._reformatter.reformat(frame, format="rgb24", threads=self._threads)
         except (FFmpegError, ValueError, OSError) as error:
             raise DecodeError(f"{self.name}, frame {rank}: no RGB picture ({reason(error)}).") from error
         plane = picture.planes[0]
