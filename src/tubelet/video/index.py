@@ -37,10 +37,16 @@ class Turn:
         return cls(flip_rows=d < 0, flip_columns=a < 0)
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(h, w, 3) as stored -> (H, W, 3) as shown; a view."""
+        """(h, w, 3) as stored -> (H, W, 3) as shown."""
+        if self == Turn():
+            return picture
         if self.transpose:
             picture = picture.swapaxes(0, 1)
-        return picture[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+        view = picture[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+        turned = np.empty(view.shape, dtype=np.uint8)
+        for channel in range(3):  # five times as fast as all channels in one copy
+            turned[..., channel] = view[..., channel]
+        return turned
 
     def shape(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width as stored -> height and width as shown."""
@@ -74,24 +80,29 @@ class Index:
         return int(ordinals[usable - 1]) if usable else self.packets.first_key
 
 
+Opened = tuple[Session, VideoFrame]
+
 # Indexes already made, because many samples are often segments of one long file.
 _INDEXES: OrderedDict[tuple[str, int, int, bool], Index] = OrderedDict()
 _INDEXES_KEPT = 32
 _LOCK = Lock()
 
 
-def index_of(source: Path | bytes, name: str, keep: bool) -> Index:
-    """The index of a file, remembered until the file changes. Raises DecodeError."""
+def index_of(source: Path | bytes, name: str, keep: bool, threads: int) -> tuple[Index, Opened | None]:
+    """The index of a file, remembered until the file changes. Raises DecodeError.
+
+    Where the making of it has opened a decoder, that comes with it, with the first frame.
+    """
     try:
         if isinstance(source, bytes):
-            return _make_index(source, len(source), keep)
+            return _make_index(source, len(source), keep, threads)
         status = source.stat()
         key = (str(source), status.st_mtime_ns, status.st_size, keep)
         with _LOCK:
             if key in _INDEXES:
                 _INDEXES.move_to_end(key)
-                return _INDEXES[key]
-        index = _make_index(source, status.st_size, keep)
+                return _INDEXES[key], None
+        index, opened = _make_index(source, status.st_size, keep, threads)
     except DecodeError as error:
         raise DecodeError(f"{name}{error}.") from error.__cause__
     except OSError as error:
@@ -100,20 +111,22 @@ def index_of(source: Path | bytes, name: str, keep: bool) -> Index:
         _INDEXES[key] = index
         while len(_INDEXES) > _INDEXES_KEPT:
             _INDEXES.popitem(last=False)
-    return index
+    return index, opened
 
 
-def _make_index(source: Path | bytes, bytes_: int, keep: bool) -> Index:
+def _make_index(source: Path | bytes, bytes_: int, keep: bool, threads: int) -> tuple[Index, Opened | None]:
     """Raises DecodeError with the message that follows the file's name."""
     if not bytes_:
         raise DecodeError(": the file is empty (0 bytes)")
     packets, time_base, rate = list_packets(source)
     counted = keep or not packets.countable
     stamps: list[int | None] = []
+    opened: Opened | None = None
     if counted:
         stamps, first, cause = count_frames(source, packets)
     else:
-        first, cause = _first_frame(source, packets)
+        opened, cause = _open(source, packets, threads)
+        first = opened[1] if opened else None
     cause = cause or packets.cause
     if first is None:
         raise DecodeError(f": no frame can be decoded{f'; {cause}' if cause else ''}")
@@ -123,7 +136,7 @@ def _make_index(source: Path | bytes, bytes_: int, keep: bool) -> Index:
         ticks, stamped = _ticks_from_frames(stamps, rate, float(time_base))
     else:
         ticks, stamped = np.sort(packets.ticks[packets.shown]), True
-    return Index(
+    index = Index(
         ticks=ticks,
         stamped=stamped,
         time_base=time_base,
@@ -133,16 +146,20 @@ def _make_index(source: Path | bytes, bytes_: int, keep: bool) -> Index:
         packets=packets,
         starts=_starts(packets, stamped),
     )
+    return index, opened
 
 
-def _first_frame(source: Path | bytes, packets: Packets) -> tuple[VideoFrame | None, str | None]:
-    session = Session(source, packets=packets)
+def _open(source: Path | bytes, packets: Packets, threads: int) -> tuple[Opened | None, str | None]:
+    """A decoder with its first frame, or what stopped it (None: it has no frame)."""
+    session, cause = Session(source, threads, packets), None
     try:
-        return session.next_frame(), None
+        first = session.next_frame()
+        if first is not None:
+            return (session, first), None
     except (FFmpegError, OSError) as error:
-        return None, f"decoding fails ({reason(error)})"
-    finally:
-        session.close()
+        cause = f"decoding fails ({reason(error)})"
+    session.close()
+    return None, cause
 
 
 def _ticks_from_frames(

@@ -24,7 +24,7 @@ class FileReader:
 
     def __init__(self, source: Path | bytes, name: str, *, keep: bool, threads: int):
         self.name = name
-        self.index = index_of(source, name, keep)
+        self.index, opened = index_of(source, name, keep, threads)
         self.height, self.width = self.index.turn.shape(self.index.size)
         ticks = self.index.ticks
         self.times: NDArray[np.float64] = (ticks - ticks[0]) * float(self.index.time_base)
@@ -33,10 +33,11 @@ class FileReader:
         self._source = source
         self._threads = threads
         self._trusts_seek = True
-        self._session: Session | None = None
         self._process = os.getpid()
-        self._rank = -1
-        self._frame: VideoFrame | None = None
+        self._session: Session | None
+        self._frame: VideoFrame | None
+        self._session, self._frame = opened or (None, None)
+        self._rank = 0 if opened else -1
         self._reformatter = VideoReformatter()
 
     def pictures(self, ranks: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
