@@ -15,7 +15,9 @@ CLIPS = Path(__file__).parent / "clips"
 
 def main() -> int:
     """Predict the clips, print the table, and say where the contact sheet is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("videos", nargs="*", help="videos of yours to predict as well")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the contact sheet")
     options = parser.parse_args()

