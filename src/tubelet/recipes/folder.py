@@ -32,8 +32,8 @@ def folder(
     frozen_lr: float = 1e-3,
     batch_size: int = 16,
     lr: float = 3e-4,
-    backbone_lr_scale: float = 1.0,
-    dropout: float = 0.1,
+    backbone_lr_scale: float | None = None,
+    dropout: float = 0.0,
     patience: int | None = 10,
     keep_decoded: bool = False,
     workers: int = 2,
@@ -60,8 +60,9 @@ def folder(
         frozen_lr: highest learning rate of this first stage.
         batch_size: clips at a time.
         lr: highest learning rate.
-        backbone_lr_scale: factor on the rate of what came from `start`.
-        dropout: of the model.
+        backbone_lr_scale: factor on the rate of everything below the temporal encoder or the head. None: 0.1 after
+            a frozen stage, whose calibration makes the model sensitive to what is below; otherwise 1.
+        dropout: of the whole model. A frozen stage knows only that of the temporal encoder.
         patience: stop after this many epochs without a better validation accuracy; None: never.
         keep_decoded: keep decoded clips in memory.
         workers: processes that decode.
@@ -87,6 +88,8 @@ def folder(
         std=IMAGENET_STD,
         flip=flip,
     )
+    if backbone_lr_scale is None:
+        backbone_lr_scale = 0.1 if frozen_epochs else 1.0
     frozen = Frozen(epochs=max(frozen_epochs, 1), draws=frozen_draws, optimizer=Optimizer(lr=frozen_lr))
     return Train(
         data=data,
