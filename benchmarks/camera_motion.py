@@ -25,7 +25,7 @@ def answers(model: Path, clips: list[TestClip]) -> Tensor:
     classifier = tubelet.load(model)
     rows: list[Tensor] = []
     for clip in clips:
-        pixels = classifier.view.prepare(clip.frames)
+        pixels = classifier.view.normalise(classifier.view.prepare(clip.frames))
         logits = classifier.model(pixels[None].float())[0]
         rows.append(torch.stack([part.argmax() for part in logits.split(CLASSES)]))
     return torch.stack(rows)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tubelet.models.config import ViViTConfig
 from tubelet.recipes.camera_motion import train as recipe_module
-from tubelet.recipes.camera_motion.generator import Clips, film, make_clip
+from tubelet.recipes.camera_motion.flow import picture_flow
+from tubelet.recipes.camera_motion.generator import Clips, film, look, make_clip
 from tubelet.recipes.camera_motion.moves import (
     AMBIGUOUS,
     BANDS,
@@ -19,12 +20,14 @@ from tubelet.recipes.camera_motion.moves import (
     Motion,
     camera_path,
     draw_motion,
+    picture_grid,
+    picture_matrices,
     three_way,
 )
 from tubelet.recipes.camera_motion.package import read_run
 from tubelet.recipes.camera_motion.scenes import Plate, make_plates
 from tubelet.recipes.camera_motion.scoring import CLASSES, balanced_accuracy, loss_of
-from tubelet.recipes.camera_motion.symmetry import random_symmetry, swap
+from tubelet.recipes.camera_motion.symmetry import Batch, random_symmetry, swap
 
 CLEAN = Clips(seed=3, side=64, harm=0.0, objects=0.0)
 
@@ -76,9 +79,6 @@ def dot_film(motion: Motion, spot: tuple[float, float]) -> tuple[Tensor, Tensor]
     picture = torch.zeros(1, 3, 512, 512)
     x, y = (int(256 + v * 200) for v in spot)  # 200 pixels of the plate are one width of the frame
     picture[:, :, y - 6 : y + 7, x - 6 : x + 7] = 255
-    from tubelet.recipes.camera_motion.generator import look
-    from tubelet.recipes.camera_motion.moves import picture_grid, picture_matrices
-
     path = camera_path(np.random.default_rng(0), motion, 2.0)
     matrices = torch.from_numpy(picture_matrices(path.at(np.array([0.0, 1.0])), 1.0)).float()
     plane = picture_grid(64) @ matrices.transpose(1, 2)
@@ -163,14 +163,37 @@ def test_a_mirrored_clip_is_measured_as_labelled(plates: list[Plate]) -> None:
     assert total > 0  # the mirrored clip pans to the left: its content moves right
 
 
-def test_symmetries_keep_pixels_and_shapes(plates: list[Plate]) -> None:
-    samples = [make_clip(Clips(seed=2, side=32), plates, i) for i in range(8)]
-    clips = torch.stack([s.frames for s in samples])
-    labels = torch.tensor([s.motion.classes() for s in samples])
-    turned, found = random_symmetry(clips, labels, torch.Generator().manual_seed(0))
-    assert turned.float().mean() == pytest.approx(clips.float().mean())
-    assert torch.equal(found[:, 4:], labels[:, 4:])
-    assert not torch.equal(found, labels)
+def test_symmetries_turn_labels_flow_and_rates_alike(plates: list[Plate]) -> None:
+    batch = Batch.of([make_clip(Clips(seed=2, side=32), plates, i) for i in range(16)])
+    turned = random_symmetry(batch, torch.Generator().manual_seed(0))
+    assert turned.clips.float().mean() == pytest.approx(batch.clips.float().mean())
+    assert torch.equal(turned.labels[:, 4:], batch.labels[:, 4:])
+    assert not torch.equal(turned.labels, batch.labels)
+    for column in range(4):  # a clear move's rate has the sign that its class says, mirrored or not
+        clear = turned.labels[:, column] != AMBIGUOUS
+        moves = clear & (turned.labels[:, column] != 1)
+        assert torch.equal(turned.rates[moves, column].sign(), turned.labels[moves, column].float() - 1)
+    # Content moves left where the camera pans right: the mean flow turns with the rate.
+    panning = batch.rates[:, 0].abs() > 0.6
+    flow, rates = turned.flow[panning].mean((1, 2, 3))[:, 0], turned.rates[panning, 0]
+    assert torch.equal(flow.sign(), -rates.sign())
+
+
+@pytest.mark.parametrize(
+    ("motion", "expected"),
+    [
+        (Motion(pan=0.3), (-0.6, 0.0)),  # in half pictures per second
+        (Motion(tilt=0.3), (0.0, 0.6)),
+        (Motion(zoom=0.3), (0.75 * 0.3, 0.0)),  # at the right edge: outwards
+        (Motion(roll=0.3), (0.0, -0.75 * 0.3)),  # at the right edge: upwards
+    ],
+)
+def test_flow_is_what_the_content_does(motion: Motion, expected: tuple[float, float]) -> None:
+    moments = np.arange(16) / 8
+    path = camera_path(np.random.default_rng(0), motion, 2.0)
+    flow = picture_flow(picture_matrices(path.at(moments), 1.0), moments, 16, (2, 4, 4))
+    right_edge = flow[:, :, 3].mean((0, 1))
+    assert right_edge.tolist() == pytest.approx(expected, abs=0.07)
 
 
 def test_ambiguous_moves_do_not_count() -> None:
@@ -202,14 +225,22 @@ def test_the_recipe_trains_resumes_and_packs(
         size=24,
         tubelet=(8, 12, 12),
         width=32,
-        depth=1,
+        depth=2,
         heads=2,
-        hidden=32,
+        hidden=64,
         pool="mean",
         classes=CLASSES,
     )
     recipe = recipe_module.CameraMotion(
-        model=tiny, clips=Clips(seed=1, side=24), textures=2, steps=2, batch=6, fresh=2, pool=16, warmup=1
+        model=tiny,
+        clips=Clips(seed=1, side=24, grid=tiny.grid),
+        textures=2,
+        steps=2,
+        batch=6,
+        fresh=2,
+        pool=16,
+        warmup=1,
+        held_out=4,
     )
     recipe_module.WORKER["scenes"] = recipe, plates
     monkeypatch.setattr(recipe_module, "plates_of", few_plates)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tubelet.recipes.camera_motion.flow import picture_flow
 from tubelet.recipes.camera_motion.footage import spoil
 from tubelet.recipes.camera_motion.moves import (
     Array,
@@ -33,7 +34,11 @@ class Clips:
     frames: int = 16
     side: int = 64
     duration_seconds: float = 2.0
+    grid: tuple[int, int, int] = (2, 4, 4)
+    """Tubelets of the model, for `Sample.flow`."""
     easiest: float = 0.0
+    """See `draw_motion`."""
+    single: float = 0.0
     """See `draw_motion`."""
     harm: float = 1.0
     """Amount of everything that spoils a picture, 0 to 1."""
@@ -48,6 +53,8 @@ class Sample:
     frames: Tensor
     """uint8 (F, 3, S, S)"""
     motion: Motion
+    flow: Tensor
+    """(T, H, W, 2): see `picture_flow`."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Thing:
 def make_clip(clips: Clips, plates: Sequence[Plate], index: int) -> Sample:
     """Sample `index` of the generator."""
     rng = np.random.default_rng([clips.seed, index])
-    motion = draw_motion(rng, easiest=clips.easiest)
+    motion = draw_motion(rng, easiest=clips.easiest, single=clips.single)
     aspect = float(rng.choice([16 / 9, 16 / 9, 4 / 3, 9 / 16, 1.0]))
     path = camera_path(rng, motion, clips.duration_seconds)
     moments = frame_moments(rng, clips.frames, clips.duration_seconds)
@@ -87,7 +94,8 @@ def make_clip(clips: Clips, plates: Sequence[Plate], index: int) -> Sample:
         if rng.random() < 0.75:  # else a cut within one scene: the camera jumps
             plate = plates[int(rng.integers(len(plates)))]
     frames = spoil(rng, torch.cat(parts), clips.harm)
-    return Sample(frames.round().to(torch.uint8), motion)
+    flow = picture_flow(picture_matrices(path.at(moments), aspect), moments, cut, clips.grid)
+    return Sample(frames.round().to(torch.uint8), motion, flow)
 
 
 def film(

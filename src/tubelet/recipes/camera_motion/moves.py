@@ -86,17 +86,23 @@ def three_way(rate: float, none: float, move: float) -> int:
     return 2 if rate > 0 else 0
 
 
-def draw_motion(rng: np.random.Generator, *, ambiguous: float = 0.05, easiest: float = 0.0) -> Motion:
+def draw_motion(
+    rng: np.random.Generator, *, ambiguous: float = 0.05, easiest: float = 0.0, single: float = 0.0
+) -> Motion:
     """A random motion: any set of moves at once, or none.
 
     Args:
         rng: the only source of chance.
         ambiguous: share of the draws of an axis that lie inside the band.
         easiest: raises the weakest moves from the band's end (0) towards the strongest (1).
+        single: share of the clips with exactly one of pan, tilt, zoom and roll.
     """
     moving = rng.random() < 0.85
     chance = rng.choice([0.25, 0.5, 0.75])
     rates = {h: draw_rate(rng, h, chance if moving else 0.0, ambiguous, easiest) for h in STRONGEST}
+    if single and rng.random() < single:
+        only = str(rng.choice(["pan", "tilt", "zoom", "roll"]))
+        rates = {h: draw_rate(rng, h, float(h == only), 0.0, easiest) for h in STRONGEST}
     if rng.random() < 0.4:  # shake is independent of the moves
         rates["shake"] = draw_rate(rng, "shake", 1.0, ambiguous, easiest)
     else:

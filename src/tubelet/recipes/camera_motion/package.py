@@ -2,8 +2,11 @@
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 
 from tubelet.classifier import Classifier
@@ -31,14 +34,22 @@ def view_of(clips: Clips) -> View:
     )
 
 
-def read_run(folder: Path) -> Classifier:
-    """The classifier of a run that `train` finished in `folder`."""
+def read_run(folder: Path, heads: Sequence[str] = tuple(HEADS)) -> Classifier:
+    """The classifier of a run that `train` finished in `folder`, with some of its heads.
+
+    Raises:
+        KeyError: for a head that there is not.
+    """
     config = ViViTConfig.from_dict(json.loads((folder / "config.json").read_text()))
-    model = ViViT(config)
-    weights = load_file(folder / "model.safetensors")
-    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    labels = Labels(tuple(LABELS.head(name) for name in heads))
+    model = ViViT(replace(config, classes=labels.classes))
+    weights = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    for name in ("head.weight", "head.bias"):  # rows are classes, in the order of `HEADS`
+        parts = dict(zip(HEADS, weights[name].split(list(LABELS.classes)), strict=True))
+        weights[name] = torch.cat([parts[head] for head in heads])
+    model.load_state_dict(weights)
     return Classifier(
-        model.eval(), view_of(Clips(seed=0, frames=config.frames, side=config.pixels[0])), LABELS
+        model.eval(), view_of(Clips(seed=0, frames=config.frames, side=config.pixels[0])), labels
     )
 
 
@@ -47,8 +58,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("out", type=Path, help="folder of the classifier")
+    parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS), help="those to keep")
     arguments = parser.parse_args()
-    read_run(arguments.run).save(arguments.out)
+    read_run(arguments.run, arguments.heads).save(arguments.out)
 
 
 if __name__ == "__main__":

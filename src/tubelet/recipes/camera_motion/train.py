@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import save_file
@@ -25,11 +26,11 @@ from torch import Tensor
 
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
+from tubelet.recipes.camera_motion.flow import DenseLesson
 from tubelet.recipes.camera_motion.generator import Clips, make_clip
-from tubelet.recipes.camera_motion.moves import AMBIGUOUS, HEADS
 from tubelet.recipes.camera_motion.scenes import HELD_OUT, PHOTOGRAPHS, Plate, make_plates
 from tubelet.recipes.camera_motion.scoring import CLASSES, as_input, balanced_accuracy, loss_of, predict
-from tubelet.recipes.camera_motion.symmetry import random_symmetry
+from tubelet.recipes.camera_motion.symmetry import Batch, random_symmetry
 from tubelet.recipes.camera_motion.waves import start_from_waves
 
 MODEL = ViViTConfig(
@@ -55,24 +56,27 @@ class CameraMotion:
     clips: Clips = field(default_factory=lambda: Clips(seed=1, side=48))
     textures: int = 160
     """Procedural plates beside the photographs."""
-    steps: int = 2800
-    batch: int = 64
-    fresh: int = 16
+    steps: int = 1600
+    batch: int = 16
+    fresh: int = 4
     """New clips in every step; the others of a batch come from the pool."""
-    pool: int = 4096
-    learning_rate: float = 1e-3
-    warmup: int = 200
+    pool: int = 6144
+    learning_rate: float = 2e-3
+    warmup: int = 50
     weight_decay: float = 0.05
     max_grad_norm: float = 1.0
-    easy: float = 0.25
-    """Share of the clips over which the curriculum goes from strong moves in clean pictures to all."""
+    held_out: int = 512
+    """Clips of scenes of their own on which the log's accuracies are measured."""
     seed: int = 1
 
     def settings(self, index: int) -> Clips:
-        """The generator's settings for clip `index`: the curriculum is a function of the index alone."""
-        total = self.pool // 4 + self.fresh * self.steps
-        hard = min(1.0, index / max(1.0, self.easy * total))
-        return replace(self.clips, easiest=0.6 * (1 - hard), harm=hard, objects=hard)
+        """The generator's settings for clip `index`: the curriculum is a function of the index alone.
+
+        From strong moves, often one at a time, in clean pictures to everything over the first part of the run.
+        """
+        share = index / (self.pool // 8 + self.fresh * self.steps)
+        hard = float(np.interp(share, [0, 0.6], [0, 1]))
+        return replace(self.clips, easiest=0.4 * (1 - hard), harm=hard, objects=hard, single=0.5 - 0.2 * hard)
 
 
 def plates_of(seed: int, textures: int, *, validation: bool) -> list[Plate]:
@@ -92,17 +96,15 @@ def start_worker(recipe: CameraMotion) -> None:
     WORKER["scenes"] = recipe, plates_of(recipe.seed, recipe.textures, validation=False)
 
 
-def make_clips(start: int, count: int) -> tuple[Tensor, Tensor]:
-    """Clips `start` to `start + count` of the worker's recipe: uint8 (count, F, 3, S, S) and (count, heads)."""
+def make_clips(start: int, count: int) -> Batch:
+    """Clips `start` to `start + count` of the worker's recipe."""
     recipe, plates = WORKER["scenes"]
-    samples = [make_clip(recipe.settings(i), plates, i) for i in range(start, start + count)]
-    labels = torch.tensor([sample.motion.classes() for sample in samples])
-    return torch.stack([sample.frames for sample in samples]), labels
+    return Batch.of([make_clip(recipe.settings(i), plates, i) for i in range(start, start + count)])
 
 
-def stream(workers: Pool, start: int, chunk: int, ahead: int) -> Iterator[tuple[Tensor, Tensor]]:
+def stream(workers: Pool, start: int, chunk: int, ahead: int) -> Iterator[Batch]:
     """Chunks of clips from `start` on, in order, made ahead in other processes."""
-    waiting: deque[AsyncResult[tuple[Tensor, Tensor]]] = deque()
+    waiting: deque[AsyncResult[Batch]] = deque()
     while True:
         while len(waiting) <= ahead:
             waiting.append(workers.apply_async(make_clips, (start, chunk)))
@@ -116,13 +118,11 @@ def rate_at(recipe: CameraMotion, step: int) -> float:
     return recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * place))
 
 
-def validation_set(recipe: CameraMotion, count: int = 512) -> tuple[Tensor, Tensor]:
+def validation_set(recipe: CameraMotion) -> Batch:
     """Clips of held-out photographs and textures, at full difficulty."""
     plates = plates_of(recipe.seed + 1000, 24, validation=True)
     settings = replace(recipe.clips, seed=recipe.clips.seed + 1000)
-    samples = [make_clip(settings, plates, i) for i in range(count)]
-    labels = torch.tensor([sample.motion.classes() for sample in samples])
-    return torch.stack([sample.frames for sample in samples]), labels
+    return Batch.of([make_clip(settings, plates, i) for i in range(recipe.held_out)])
 
 
 class Trainer:
@@ -133,42 +133,51 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.model = ViViT(recipe.model, self.generator)
         start_from_waves(self.model, self.generator)
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        self.lesson = DenseLesson(self.model)
+        self.parameters = [*self.model.parameters(), *self.lesson.parameters()]
+        decayed = [p for p in self.parameters if p.ndim > 1]
+        plain = [p for p in self.parameters if p.ndim <= 1]
         groups = [
             {"params": decayed, "weight_decay": recipe.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-        shape = (recipe.pool, recipe.clips.frames, 3, recipe.clips.side, recipe.clips.side)
-        self.clips = torch.empty(shape, dtype=torch.uint8)
-        self.labels = torch.full((recipe.pool, len(HEADS)), AMBIGUOUS)
+        self.pool: Batch | None = None
         self.made = 0
+        self.filled = 0
+        """Clips that this process put into the pool."""
         self.step = 0
-        self.refill = recipe.pool // 4
+        self.refill = recipe.pool // 8
         """Clips to make before learning starts."""
 
-    def take(self, clips: Tensor, labels: Tensor) -> None:
+    def take(self, new: Batch) -> None:
         """Put new clips into the pool, over the oldest."""
-        slots = (self.made + torch.arange(len(clips))) % self.recipe.pool
-        self.clips[slots], self.labels[slots] = clips, labels
-        self.made += len(clips)
+        size = self.recipe.pool
+        if self.pool is None:
+            self.pool = Batch(*(torch.zeros(size, *part.shape[1:], dtype=part.dtype) for part in new))
+        slots = (self.filled + torch.arange(len(new.clips))) % size
+        for whole, part in zip(self.pool, new, strict=True):
+            whole[slots] = part
+        self.made += len(new.clips)
+        self.filled += len(new.clips)
 
     def learn(self, fresh: int) -> Tensor:
         """One step: the newest `fresh` clips and others of the pool. Returns the loss."""
         recipe = self.recipe
-        newest = (self.made - 1 - torch.arange(fresh)) % recipe.pool
-        filled = min(self.made, recipe.pool)
-        others = torch.randint(filled, (recipe.batch - fresh,), generator=self.generator)
+        assert self.pool is not None, "no clips yet"
+        newest = (self.filled - 1 - torch.arange(fresh)) % recipe.pool
+        others = torch.randint(
+            min(self.filled, recipe.pool), (recipe.batch - fresh,), generator=self.generator
+        )
         chosen = torch.cat([newest, others])
-        clips, labels = random_symmetry(self.clips[chosen], self.labels[chosen], self.generator)
+        batch = random_symmetry(Batch(*(part[chosen] for part in self.pool)), self.generator)
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(recipe, self.step)
         self.model.train()
-        loss = loss_of(self.model(as_input(clips)), labels)
+        loss = loss_of(self.model(as_input(batch.clips)), batch.labels)
         self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.max_grad_norm)
+        (loss + self.lesson(batch.flow, batch.rates)).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, recipe.max_grad_norm)
         self.optimizer.step()
         self.step += 1
         return loss.detach()
@@ -177,6 +186,7 @@ class Trainer:
         """Everything needed to go on. The pool is not kept: a resumed run fills it again."""
         state = {
             "model": self.model.state_dict(),
+            "lesson": self.lesson.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "made": self.made,
@@ -190,12 +200,12 @@ class Trainer:
         """Go on where `save` stood."""
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
+        self.lesson.load_state_dict(state["lesson"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.step = state["step"]
-        # The clips of the lost pool are made again.
-        self.made = max(0, state["made"] - self.recipe.pool)
-        self.refill = state["made"] - self.made
+        # The newest clips of the lost pool are made again.
+        self.made = max(0, state["made"] - self.refill)
 
 
 def train(recipe: CameraMotion, out: Path, *, minutes_between_saves: float = 3) -> ViViT:
@@ -220,12 +230,11 @@ def train(recipe: CameraMotion, out: Path, *, minutes_between_saves: float = 3) 
         chunks = stream(workers, trainer.made, recipe.fresh, ahead=8)
         task = bar.add_task("training", total=recipe.steps, completed=trainer.step, note="filling the pool")
         while fill > 0:
-            clips, labels = next(chunks)
-            trainer.take(clips, labels)
-            fill -= len(clips)
+            trainer.take(new := next(chunks))
+            fill -= len(new.clips)
         saved, mean = time.monotonic(), torch.tensor(0.0)
         while trainer.step < recipe.steps:
-            trainer.take(*next(chunks))
+            trainer.take(next(chunks))
             mean = mean + trainer.learn(recipe.fresh)
             if trainer.step % 100 == 0:
                 write_log(out, trainer, float(mean) / 100, held_out if trainer.step % 500 == 0 else None)
@@ -241,7 +250,7 @@ def train(recipe: CameraMotion, out: Path, *, minutes_between_saves: float = 3) 
     return trainer.model
 
 
-def write_log(out: Path, trainer: Trainer, loss: float, held_out: tuple[Tensor, Tensor] | None) -> None:
+def write_log(out: Path, trainer: Trainer, loss: float, held_out: Batch | None) -> None:
     """One line of JSON: step, loss, and where given the balanced accuracies on held-out scenes."""
     line = {
         "step": trainer.step,
@@ -252,7 +261,7 @@ def write_log(out: Path, trainer: Trainer, loss: float, held_out: tuple[Tensor, 
     if held_out is not None:
         line |= {
             k: round(v, 4)
-            for k, v in balanced_accuracy(predict(trainer.model, held_out[0]), held_out[1]).items()
+            for k, v in balanced_accuracy(predict(trainer.model, held_out.clips), held_out.labels).items()
         }
     with (out / "log.jsonl").open("a") as log:
         log.write(json.dumps(line) + "\n")
