@@ -23,6 +23,8 @@ class Evaluate:
     """Which split of the data."""
     views: str | None = None
     """Temporal x spatial views to average, such as 4x3. Default: the model's own."""
+    shuffle_frames: bool = False
+    """Show the frames of each clip in random order: how much does the model use time?"""
     per_class: bool = False
     """A row for each class too."""
     json: Path | None = None
@@ -55,6 +57,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
         options.views,
         batch_size=options.batch_size,
         workers=options.workers,
+        shuffle_frames=options.shuffle_frames,
         predictions=options.out,
     )
     if options.json is not None:

@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from tubelet.data.folders import Folders
 from tubelet.data.table import Table
 from tubelet.models.variants import variant
 from tubelet.training.config import Frozen, ImageStart, Optimizer, Train
 from tubelet.video.view import View
-from tubelet.weights.start import Start, image_config
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from tubelet.weights.image_vit import IMAGENET_MEAN, IMAGENET_STD, read_image_vit
+from tubelet.weights.start import Start
 
 
 def folder(
@@ -34,6 +34,10 @@ def folder(
     lr: float = 3e-4,
     backbone_lr_scale: float | None = None,
     dropout: float = 0.0,
+    label_smoothing: float = 0.1,
+    class_weights: Literal["none", "balanced"] = "none",
+    precision: Literal["fp32", "bf16"] = "fp32",
+    device: str = "auto",
     patience: int | None = 10,
     keep_decoded: bool = False,
     workers: int = 2,
@@ -63,6 +67,10 @@ def folder(
         backbone_lr_scale: factor on the rate of everything below the temporal encoder or the head. None: 0.1 after
             a frozen stage, whose calibration makes the model sensitive to what is below; otherwise 1.
         dropout: of the whole model. A frozen stage knows only that of the temporal encoder.
+        label_smoothing: share of the target that is spread over all classes.
+        class_weights: `balanced` lets every class weigh the same, however rare it is.
+        precision: `bf16` computes matrix products in bfloat16.
+        device: `auto` takes a GPU where there is one.
         patience: stop after this many epochs without a better validation accuracy; None: never.
         keep_decoded: keep decoded clips in memory.
         workers: processes that decode.
@@ -73,8 +81,11 @@ def folder(
     config = replace(named, **shape, depth=blocks or named.depth, dropout=dropout)
     if config.attention in ("joint", "factorised_encoder"):
         config = replace(config, pool="mean")
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
     if start is not None:
-        config = replace(config, activation=image_config(start).activation)
+        image = read_image_vit(start)
+        mean, std = image.mean, image.std
+        config = replace(config, activation="gelu_erf" if image.erf else "gelu_tanh")
     resize = scaled(size, 8 / 7)  # room for a random crop
     view = View(
         frames=frames,
@@ -84,8 +95,8 @@ def folder(
         fit="squash" if isinstance(size, tuple) else "shorter_side",
         resize=resize,
         region=region,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        mean=mean,
+        std=std,
         flip=flip,
     )
     if backbone_lr_scale is None:
@@ -101,6 +112,10 @@ def folder(
         epochs=epochs,
         batch_size=batch_size,
         optimizer=Optimizer(lr=lr, backbone_lr_scale=backbone_lr_scale),
+        label_smoothing=label_smoothing,
+        class_weights=class_weights,
+        precision=precision,
+        device=device,
         patience=patience,
         keep_decoded=keep_decoded,
         workers=workers,
