@@ -15,20 +15,23 @@ from torch import Tensor
 
 import tubelet
 from tubelet.recipes.camera_motion.moves import AMBIGUOUS, HEADS
-from tubelet.recipes.camera_motion.scoring import CLASSES, balanced_accuracy
+from tubelet.recipes.camera_motion.scoring import balanced_accuracy
 from tubelet.recipes.camera_motion.testset import TestClip, make_test_set
 
 
 @torch.inference_mode()
 def answers(model: Path, clips: list[TestClip]) -> Tensor:
-    """(N, heads) classes that the classifier gives."""
+    """(N, heads) classes that the classifier gives, in the order of `HEADS`; UNASKED for heads that it lacks."""
     classifier = tubelet.load(model)
     rows: list[Tensor] = []
     for clip in clips:
         pixels = classifier.view.normalise(classifier.view.prepare(clip.frames))
-        logits = classifier.model(pixels[None].float())[0]
-        rows.append(torch.stack([part.argmax() for part in logits.split(CLASSES)]))
+        parts = classifier.labels.split(classifier.run(pixels[None])[0])
+        rows.append(torch.tensor([int(parts[h].argmax()) if h in parts else UNASKED for h in HEADS]))
     return torch.stack(rows)
+
+
+UNASKED = -2
 
 
 def table(found: Tensor, labels: Tensor, clips: list[TestClip]) -> dict[str, dict[str, float]]:
@@ -45,7 +48,8 @@ def table(found: Tensor, labels: Tensor, clips: list[TestClip]) -> dict[str, dic
     called_still = ((found == still) & unclear).sum(0) / unclear.sum(0).clamp(min=1)
     rows["ambiguous, clips"] = dict(zip(HEADS, unclear.sum(0).tolist(), strict=True))
     rows["ambiguous, called none"] = dict(zip(HEADS, called_still.tolist(), strict=True))
-    return rows
+    asked = [head for head, column in zip(HEADS, found.T, strict=True) if (column != UNASKED).any()]
+    return {name: {head: row[head] for head in asked} for name, row in rows.items()}
 
 
 def main() -> None:
@@ -65,7 +69,7 @@ def main() -> None:
         found = torch.tensor([classify(measure(clip.frames), limits) for clip in clips])
         result["classical"] = table(found, labels, clips)
     for method, rows in result.items():
-        print(f"\n{method:24s}" + "".join(f"{head:>8s}" for head in HEADS))
+        print(f"\n{method:24s}" + "".join(f"{head:>8s}" for head in rows["all"]))
         for name, row in rows.items():
             print(f"{name:24s}" + "".join(f"{value:8.3f}" for value in row.values()))
     if arguments.json:

@@ -56,9 +56,9 @@ class CameraMotion:
     clips: Clips = field(default_factory=lambda: Clips(seed=1, side=48))
     textures: int = 160
     """Procedural plates beside the photographs."""
-    steps: int = 1600
-    batch: int = 16
-    fresh: int = 4
+    steps: int = 1800
+    batch: int = 64
+    fresh: int = 16
     """New clips in every step; the others of a batch come from the pool."""
     pool: int = 6144
     learning_rate: float = 2e-3
