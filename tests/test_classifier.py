@@ -137,6 +137,8 @@ def test_save_and_load(tmp_path: Path, clip: Path) -> None:
     classifier = make()
     folder = classifier.save(tmp_path / "model", {"about": {"clips": 12}})
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
+    modes = {p.stat().st_mode for p in folder.iterdir()}
+    assert len(modes) == 1  # whoever may read the settings may read the weights
     again = tubelet.load(folder)
     assert (again.view, again.labels, again.model.config) == (VIEW, LABELS, classifier.model.config)
     assert torch.equal(again.predict(clip).logits, classifier.predict(clip).logits)

@@ -296,6 +296,7 @@ class Classifier:
             weights, settings = Path(scratch, "model.safetensors"), Path(scratch, "config.json")
             save_file(tensors, weights, metadata={"format": "pt"})
             settings.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            weights.chmod(settings.stat().st_mode)  # safetensors writes for the owner's eyes only
             weights.replace(folder / weights.name)
             settings.replace(folder / settings.name)
         return folder
