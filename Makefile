@@ -25,7 +25,7 @@ style: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'
-	$(BIN)/python benchmarks/camera_motion.py
+	$(BIN)/python benchmarks/camera_motion.py src/tubelet/zoo/camera_motion --classical
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Tubelet needs Python 3.11 or newer"'
