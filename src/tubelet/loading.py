@@ -1,8 +1,11 @@
 """`tubelet.load`: a Classifier from any file that is known."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+
+from torch import Tensor
 
 from tubelet.classifier import FORMAT, Classifier
 from tubelet.errors import WeightsError
@@ -51,7 +54,9 @@ def load(
         if config is not None:
             raise WeightsError(f"{path} says its own architecture: leave config out.")
         return load_folder(path, labels)
-    if is_image_vit(path, config):
+    torch_file = path.suffix in (".safetensors", ".bin", ".pt", ".pth")
+    parameters = {} if torch_file else scenic.read_parameters(path)
+    if torch_file or is_image_vit(parameters, config):
         if config is None:
             raise WeightsError(
                 f"{path} holds an image ViT, which can only start a ViViT: give the config of that ViViT "
@@ -61,7 +66,7 @@ def load(
         image = read_image_vit(path)
         view = View.image(image.mean, image.std, frames=config.frames, size=config.size)
         return Classifier(model, view, labels or Labels.numbered(config.classes), report)
-    model, report = scenic.load_scenic(path, config)
+    model, report = scenic.build_scenic(parameters, str(path), config)
     view = View.scenic(frames=model.config.frames, size=model.config.size, resize=resize_for(model.config))
     assumed = {"view": "the official one: stride 2, the shorter side 8/7 of the size, values in [-1, 1]"}
     if labels is None:
@@ -90,15 +95,12 @@ def load_folder(folder: Path, labels: Labels | None) -> Classifier:
     return Classifier(model, view, labels, replace(report, assumed=assumed))
 
 
-def is_image_vit(path: Path, config: ViViTConfig | None) -> bool:
-    """Whether a file holds an image ViT rather than a ViViT.
+def is_image_vit(parameters: Mapping[str, Tensor], config: ViViTConfig | None) -> bool:
+    """Whether the parameters of a Scenic file are those of an image ViT rather than a ViViT.
 
-    PyTorch files do. A Scenic file with a 2D patch embedding does, unless its positions are those of `config`,
-    a ViViT by uniform frame sampling; without a config the two cannot be told apart.
+    With a 2D patch embedding they are, unless their positions are those of `config`, a ViViT by uniform frame
+    sampling; without a config the two cannot be told apart.
     """
-    if path.suffix in (".safetensors", ".bin", ".pt", ".pth"):
-        return True
-    parameters = scenic.read_parameters(path)
     if not scenic.is_image_vit(parameters) or scenic.is_factorised_attention(parameters):
         return False
     if "Transformer/posembed_input/pos_embedding" not in parameters:

@@ -234,13 +234,19 @@ def load_scenic(path: Path, config: ViViTConfig | None = None) -> tuple[ViViT, L
     Raises:
         WeightsError: if the file cannot be read, or does not fit; lists every tensor concerned.
     """
-    parameters = read_parameters(path)
+    return build_scenic(read_parameters(path), str(path), config)
+
+
+def build_scenic(
+    parameters: Mapping[str, Tensor], file: str, config: ViViTConfig | None = None
+) -> tuple[ViViT, LoadReport]:
+    """Like `load_scenic`, from parameters that `read_parameters` has read; `file` is their name in messages."""
     assumed: dict[str, str] = {}
     if config is None:
-        config, assumed = infer_config(parameters, str(path))
+        config, assumed = infer_config(parameters, file)
     names = table(is_image_vit(parameters), is_factorised_attention(parameters))
     renamed, unknown = read(parameters, names)
     model = ViViT(config)
-    load_strictly(model, {r.ours: r.tensor for r in renamed}, str(path), unknown)
+    load_strictly(model, {r.ours: r.tensor for r in renamed}, file, unknown)
     rows = tuple(Row("taken", r.theirs, r.ours, tuple(r.tensor.shape)) for r in renamed)
-    return model.eval(), LoadReport(str(path), "Scenic ViViT", rows, assumed)
+    return model.eval(), LoadReport(file, "Scenic ViViT", rows, assumed)
