@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tubelet.errors import ConfigError
@@ -164,6 +164,7 @@ def test_windows_by_example() -> None:
 
 
 @given(length=st.integers(1, 100), frames=frame_counts, phase=st.floats(0, 1, exclude_max=True))
+@example(length=2, frames=2, phase=1 - 2**-53)
 def test_uniform_clips(length: int, frames: int, phase: float) -> None:
     found = uniform_clip(length, frames, phase)
     assert found.shape == (frames,)

@@ -198,5 +198,6 @@ def uniform_clip(length: int, frames: int, phase: float = 0.5, short: Short = "l
             f"{frames} different frames cannot be spread over a video of {length}; "
             'choose short="loop" or short="hold" to repeat frames, or fewer frames.'
         )
-    found = np.floor((np.arange(frames) + phase) * length / frames + 1e-9)
-    return np.minimum(found, length - 1).astype(np.int64)
+    part = np.arange(frames, dtype=np.int64)
+    found = np.floor((part + phase) * length / frames + 1e-9).astype(np.int64)  # 2.9999... is meant as 3
+    return np.minimum(found, ((part + 1) * length - 1) // frames)  # ... but never beyond its own part
