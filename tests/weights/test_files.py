@@ -1,6 +1,7 @@
 """Reading is safe: what is damaged or hostile is a WeightsError, and nothing in it runs."""
 
 import contextlib
+import io
 import os
 import pickle
 import zipfile
@@ -16,7 +17,14 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tubelet.errors import WeightsError
-from tubelet.weights.files import flatten, read_json, read_msgpack, read_pickle, read_safetensors
+from tubelet.weights.files import (
+    flatten,
+    read_json,
+    read_msgpack,
+    read_npz,
+    read_pickle,
+    read_safetensors,
+)
 
 
 def pack_array(array: np.ndarray) -> msgpack.ExtType:
@@ -58,7 +66,7 @@ def test_a_hostile_pickle_does_not_run(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("reader", [read_safetensors, read_pickle, read_msgpack, read_json])
+@pytest.mark.parametrize("reader", [read_safetensors, read_pickle, read_msgpack, read_npz, read_json])
 @pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"hello there", b"\xff" * 2000, b"PK\x03\x04broken"])
 def test_what_is_no_such_file(tmp_path: Path, reader: Any, content: bytes) -> None:
     file = tmp_path / "file"
@@ -80,6 +88,55 @@ def test_msgpack_bombs(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(WeightsError, match="bomb"):
             read_msgpack(file)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz(tmp_path: Path, save: Any) -> None:
+    """Every kind of number, order of bytes and order of axes."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "a/b": rng.random((3, 4), np.float32),
+        "columns first": np.asfortranarray(rng.random((3, 4))),
+        "big-endian": np.arange(5, dtype=">f4"),
+        "scalar": np.array(3),
+        "empty": np.zeros((0, 3), np.float32),
+        "zeros": np.zeros((1000, 1000), np.float32),  # compresses a thousandfold
+    }
+    brain = {"brain": np.array([0x3F80, 0x4000], np.uint16).view("V2")}
+    save(tmp_path / "x.npz", **arrays, **brain)
+    tensors = read_npz(tmp_path / "x.npz")
+    assert tensors.pop("brain").tolist() == [1, 2]
+    assert set(tensors) == set(arrays)
+    for name, array in arrays.items():
+        assert tensors[name].shape == array.shape
+        assert np.array_equal(tensors[name].numpy(), array)
+
+
+def test_npz_bombs(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.npz"
+
+    def header(shape: tuple[int, ...], descr: Any = "<f4") -> bytes:
+        stream = io.BytesIO()
+        values = {"shape": shape, "fortran_order": False, "descr": descr}
+        np.lib.format.write_array_header_2_0(stream, values)  # pyright: ignore[reportArgumentType]
+        return stream.getvalue()
+
+    contents = {
+        "a lying shape": {"a.npy": header((10**9, 10**9)) + b"1234"},
+        "a shape below nothing": {"a.npy": header((-1, -1)) + b"1234"},
+        "objects": {"a.npy": header((1,), "|O") + pickle.dumps(Evil(f"touch {tmp_path / 'ran'}"))},
+        "text": {"a.npy": header((1,), "<U5") + b"x" * 20},
+        "a path": {"../../escaped.txt": b"x"},
+        "zeros": {"a.npy": header((2**26,)) + bytes(2**28)},
+        "brackets": {"a.npy": b"\x93NUMPY\x01\x00\xf0\x1f" + b"(" * 8176},
+    }
+    for members in contents.values():
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        with pytest.raises(WeightsError, match="bomb"):
+            read_npz(file)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_truncated_and_flipped_files(tmp_path: Path) -> None:

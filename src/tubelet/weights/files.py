@@ -1,9 +1,14 @@
 """Weights files into plain dicts of tensors. Nothing from a file is ever executed."""
 
 import json
+import lzma
+import math
+import re
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgpack
 import numpy as np
@@ -27,6 +32,14 @@ DTYPES = (
     "uint64",
     "bool",
 )
+MOST_GROWTH = 16
+SMALL_BYTES = 2**26
+"""An archive may unpack to this many times its own size, and these bytes more."""
+NPY_HEADER = re.compile(
+    r"\{'descr': '(?P<dtype>[<>|=][biufV]\d{1,2})', 'fortran_order': (?P<fortran>True|False), "
+    r"'shape': \((?P<shape>\d{0,15}(, ?\d{1,15})*,?)\),? ?\} *\n?"
+)
+"""What stands before the bytes of an array of numbers."""
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -63,6 +76,74 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} is not a JSON object.")
     return content
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    """All arrays of a NumPy archive, by their names without `.npy`.
+
+    Arrays of the type `V2` are bfloat16: that is how JAX's come out of NumPy. Objects and text are refused.
+
+    Raises:
+        WeightsError: if it is no such archive, is damaged, or holds anything else; or unpacks to far more than
+            its own size.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            check_growth(sum(member.file_size for member in members), path)
+            arrays: dict[str, Tensor] = {}
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                if name == member.filename or name in arrays:
+                    raise ValueError(f"the member {member.filename!r} is no array, or is there twice")
+                with archive.open(member) as stream:
+                    arrays[name] = read_npy(stream, member.file_size, name)
+    except (
+        OSError, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError, MemoryError,
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    ) as error:  # fmt: skip
+        reason = str(error) or type(error).__name__
+        raise WeightsError(f"{path} cannot be read as a NumPy archive: {reason}.") from error
+    return arrays
+
+
+def check_growth(unpacked: int, path: Path) -> None:
+    """Refuse an archive that unpacks to far more than its own size, as weights never do.
+
+    Raises:
+        ValueError: if so.
+    """
+    most = MOST_GROWTH * path.stat().st_size + SMALL_BYTES
+    if unpacked > most:
+        raise ValueError(f"it says it unpacks to {unpacked:,} bytes; at most {most:,} are taken")
+
+
+def read_npy(stream: IO[bytes], size: int, name: str) -> Tensor:
+    """One array of a NumPy archive; `size` is the bytes that its member says it has."""
+    magic = stream.read(8)
+    length = int.from_bytes(stream.read(2 if magic[6:7] == b"\1" else 4), "little")
+    header = NPY_HEADER.fullmatch(stream.read(length).decode("latin-1"))
+    if magic[:6] != b"\x93NUMPY" or header is None:
+        raise ValueError(f"the member {name!r} is no array of numbers")
+    dtype, fortran = np.dtype(header["dtype"]), header["fortran"] == "True"
+    shape = tuple(int(number) for number in re.findall(r"\d+", header["shape"]))
+    brain = dtype == np.dtype("V2")
+    if dtype.newbyteorder("=").name not in DTYPES and not brain:
+        raise ValueError(f"the array {name!r} is of type {dtype}, not one of {', '.join(DTYPES)}")
+    if math.prod(shape) * dtype.itemsize != size - stream.tell():
+        raise ValueError(f"the array {name!r} of shape {shape} has {size - stream.tell()} bytes")
+    flat = bytearray(math.prod(shape) * dtype.itemsize)
+    view, done = memoryview(flat), 0
+    while done < len(flat):
+        count = stream.readinto(view[done : done + 2**20])  # pyright: ignore[reportAttributeAccessIssue]
+        if not count:
+            raise ValueError(f"the array {name!r} ends after {done} of {len(flat)} bytes")
+        done += count
+    array = np.frombuffer(flat, np.dtype(np.int16) if brain else dtype)
+    array = array.reshape(shape, order="F" if fortran else "C")
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(shape)
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if brain else tensor
 
 
 def unpack_array(payload: bytes) -> np.ndarray:
