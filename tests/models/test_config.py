@@ -23,6 +23,7 @@ from tubelet.models.variants import VARIANTS, variant
         ({"classes": (0,)}, "classes"),
         ({"dropout": 1.0}, "probability"),
         ({"norm_eps": 0.0}, "norm_eps"),
+        ({"pooled_norm_eps": -1e-5}, "pooled_norm_eps=-1e-05"),
         ({"heads": 7}, "head_dim"),
         ({"temporal_depth": 4}, "belongs to the factorised encoder"),
         ({"attention": "factorised_encoder", "temporal_depth": -1}, "below 0"),

@@ -11,6 +11,7 @@ from tubelet.errors import ConfigError
 from tubelet.layers.block import DropPath
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
+from tubelet.weights.report import load_strictly
 
 T, H, W = 3, 2, 2
 SMALL = ViViTConfig(
@@ -243,3 +244,22 @@ def test_uniform_frame_sampling_sees_only_its_frames() -> None:
     model(video).sum().backward()
     assert video.grad is not None
     assert (video.grad[0].flatten(1).abs().sum(1) > 0).tolist() == [False, False, True, False, True, False]
+
+
+@every_model
+def test_the_one_vector_can_be_normed(config: ViViTConfig) -> None:
+    model = ViViT(replace(config, final_norm=False, pooled_norm_eps=1e-6))
+    features = model.features(clip(config))
+    assert features.mean(dim=-1).abs().max() <= 1e-5
+    assert (features.var(dim=-1, correction=0) - 1).abs().max() <= 1e-2
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal_1d", "sinusoidal_3d", "none"])
+def test_a_hollow_model_is_filled(positions: Any) -> None:
+    config = replace(SMALL, positions=positions, pool="mean")
+    model, hollow = make(config), ViViT.hollow(config).eval()
+    assert all(parameter.is_meta for parameter in hollow.parameters())
+    load_strictly(hollow, model.state_dict(), "a file")
+    video = clip(config)
+    assert torch.equal(hollow(video), model(video))
+    assert all(parameter.requires_grad for parameter in hollow.parameters())

@@ -96,15 +96,21 @@ class Positions(nn.Module):
 
     def __init__(self, kind: str, grid: Grid, extra: int, width: int) -> None:
         super().__init__()
+        self.kind = kind
         self.grid = grid
         self.extra = extra
+        self.width = width
         self.learned = kind == "learned"
-        count = extra + math.prod(grid)
         if self.learned:
-            self.table = nn.Parameter(torch.empty(1, count, width))
+            self.table = nn.Parameter(torch.empty(1, extra + math.prod(grid), width))
         else:
-            table = sinusoidal_1d(count, width) if kind == "sinusoidal_1d" else sinusoidal_3d(grid, width)
-            self.register_buffer("table", table[None], persistent=False)
+            self.register_buffer("table", self.fixed_table(), persistent=False)
+
+    def fixed_table(self) -> Tensor:
+        """The positions that are not learned: `(1, extra + T*H*W, D)`."""
+        if self.kind == "sinusoidal_1d":
+            return sinusoidal_1d(self.extra + math.prod(self.grid), self.width)[None]
+        return sinusoidal_3d(self.grid, self.width)[None]
 
     def forward(self, grid: Grid) -> Tensor:
         """Positions of the extra tokens, then of `grid`'s: `(1, extra + T*H*W, D)`."""

@@ -79,6 +79,9 @@ class ViViTConfig:
     """Size of a tanh layer before the head, or None for no such layer."""
     final_norm: bool = True
     """Layer norm after the last block."""
+    pooled_norm_eps: float | None = None
+    """Epsilon of a layer norm of the one vector that the tokens become, or None for no such norm. Models
+    fine-tuned from masked autoencoders have it in place of the final norm."""
     activation: Activation = "gelu_tanh"
     """Activation of the MLPs."""
     norm_eps: float = 1e-6
@@ -195,8 +198,10 @@ def check_fields(config: ViViTConfig) -> None:
     for name in ("dropout", "attention_dropout", "drop_path"):
         if not 0 <= getattr(config, name) < 1:
             raise ConfigError(f"{name}={getattr(config, name)} is not a probability in [0, 1).")
-    if config.norm_eps <= 0:
-        raise ConfigError(f"norm_eps={config.norm_eps} is not above 0.")
+    for name in ("norm_eps", "pooled_norm_eps"):
+        value = getattr(config, name)
+        if value is not None and value <= 0:
+            raise ConfigError(f"{name}={value} is not above 0.")
 
 
 def check_together(config: ViViTConfig) -> None:

@@ -4,6 +4,7 @@ Axis letters: B batch, F frames, C channels, T H W the grid of tubelets, S = H*W
 """
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -39,10 +40,21 @@ class ViViT(nn.Module):
         else:
             axes = (1,) if config.attention == "joint" else (1, 2)
             self.encoder = build_encoder(config, grid, axes)
+        eps = config.pooled_norm_eps
+        self.pooled_norm = None if eps is None else nn.LayerNorm(config.width, eps=eps)
         size = config.representation or config.width
         self.representation = nn.Linear(config.width, size) if config.representation else None
         self.head = nn.Linear(size, sum(config.classes))
         initialise(self, generator)
+
+    @classmethod
+    def hollow(cls, config: ViViTConfig) -> Self:
+        """A model whose parameters have shapes and no numbers yet, for those of a file to be put in.
+
+        Nothing is allocated, and nothing drawn only to be overwritten.
+        """
+        with torch.device("meta"):
+            return cls(config)
 
     def forward(self, video: Tensor) -> Tensor:
         """Logits of a batch of clips, the heads concatenated in the order of `config.classes`.
@@ -74,6 +86,8 @@ class ViViT(nn.Module):
                 vector = frames.mean(dim=1)
             else:
                 vector = pool_tokens(self.temporal(frames, (grid[0], 1, 1)), pool)
+        if self.pooled_norm is not None:
+            vector = self.pooled_norm(vector)
         return vector if self.representation is None else self.representation(vector).tanh()
 
     def embed(self, video: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from tubelet.errors import WeightsError
+from tubelet.layers.embedding import Positions
 
 Action = Literal["taken", "inflated", "tiled", "resized", "split", "fresh", "left out"]
 
@@ -60,7 +61,7 @@ def load_strictly(
     """Copy tensors into a model, all of them into all of it.
 
     Args:
-        model: what is filled.
+        model: what is filled; a hollow one takes the tensors themselves, not copies.
         tensors: by the model's own names.
         file: for the message.
         left: names in the file that nothing was made of.
@@ -79,4 +80,8 @@ def load_strictly(
     ]
     if problems:
         raise WeightsError("\n".join([f"{file} does not fit the model:", *problems]))
-    model.load_state_dict(dict(tensors))
+    hollow = any(tensor.is_meta for tensor in own.values())
+    model.load_state_dict(dict(tensors), assign=hollow)
+    for module in model.modules():
+        if isinstance(module, Positions) and module.table.is_meta:
+            module.register_buffer("table", module.fixed_table(), persistent=False)  # no file holds them
