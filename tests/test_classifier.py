@@ -298,7 +298,7 @@ def test_an_image_vit_brings_its_mean_and_needs_a_config(shared: Path) -> None:
     file = shared / "data" / "deit-tiny-imagenet1k" / "deit_tiny_patch16_224.safetensors"
     with pytest.raises(WeightsError, match="give the config"):
         tubelet.load(file)
-    classifier = tubelet.load(file, tubelet.image_config(file, frames=4, size=64, classes=(5,)))
+    classifier = tubelet.load(file, tubelet.start_config(file, frames=4, size=64, classes=(5,)))
     assert classifier.view.mean == (0.485, 0.456, 0.406)
     assert classifier.view.size == 64
     assert classifier.report is not None

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tubelet.labels import Head as Head
     from tubelet.labels import Labels as Labels
     from tubelet.loading import load as load
+    from tubelet.loading import start_config as start_config
+    from tubelet.loading import start_from as start_from
     from tubelet.models.config import ViViTConfig as ViViTConfig
     from tubelet.models.variants import variant as variant
     from tubelet.models.vivit import ViViT as ViViT
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from tubelet.video.view import View as View
     from tubelet.weights.report import LoadReport as LoadReport
     from tubelet.weights.start import Start as Start
-    from tubelet.weights.start import image_config as image_config
 
 PUBLIC: dict[str, tuple[str, ...]] = {
     "classifier": ("Classifier",),
@@ -36,8 +37,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "video.decode": ("Video",),
     "video.view": ("View",),
     "weights.report": ("LoadReport",),
-    "weights.start": ("Start", "image_config"),
-    "loading": ("load",),
+    "weights.start": ("Start",),
+    "loading": ("load", "start_config", "start_from"),
     "prediction": ("Failure", "Prediction"),
     "errors": ("ConfigError", "DataError", "DecodeError", "TubeletError", "WeightsError"),
 }

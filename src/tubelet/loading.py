@@ -4,36 +4,35 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from tubelet.classifier import FORMAT, Classifier
 from tubelet.errors import WeightsError
 from tubelet.labels import Labels
 from tubelet.models.config import ViViTConfig
+from tubelet.starting import begin, source_of
 from tubelet.video.view import View
 from tubelet.weights import scenic
 from tubelet.weights.files import read_json
-from tubelet.weights.huggingface import load_huggingface
-from tubelet.weights.image_vit import read_image_vit
-from tubelet.weights.start import Start, start_from_image
+from tubelet.weights.huggingface import read_classifier
+from tubelet.weights.image_vit import from_jax, holds_image_vit, read_image_vit
+from tubelet.weights.source import SourceModel
+from tubelet.weights.start import Start
+from tubelet.weights.start import start_config as config_of
 
 MODELS: dict[str, Path] = {"camera-motion": Path(__file__).parent / "zoo" / "camera_motion"}
 """The trained models that come with the package: their names, and their folders."""
 
 
-def load(
-    path: str | Path,
-    config: ViViTConfig | None = None,
-    *,
-    start: Start | None = None,
-    labels: Labels | None = None,
-) -> Classifier:
+def load(path: str | Path, config: ViViTConfig | None = None, *, labels: Labels | None = None) -> Classifier:
     """A classifier from a file or folder of any known format, or a model of the package by its name.
 
     Known: a folder that Tubelet saved; a Hugging Face ViViT folder; a Scenic ViViT checkpoint (flax msgpack);
-    an image ViT (timm's or DeiT's names as safetensors or PyTorch file, or a Scenic ViT) as the start of the
-    ViViT that `config` describes, whose head is then new; the names in `tubelet.loading.MODELS`.
+    an image ViT (see `tubelet.start_from`) as the start of the ViViT that `config` describes, whose head is then new;
+    the names in `tubelet.loading.MODELS`.
 
     What the tensors fix is read from them. What they do not fix comes from `config`, or is a named default that
     the report, `.report` of what is returned, lists as assumed. No file beside a checkpoint is looked at.
@@ -41,31 +40,94 @@ def load(
     Args:
         path: the file or folder, or the name.
         config: the architecture, where the file does not say it whole. Required for an image ViT.
-        start: the rules by which an image ViT becomes a ViViT.
         labels: the class names, where the file does not say them.
 
     Raises:
         WeightsError: if the file is of no known format, cannot be read, or does not fit; lists all that does not.
     """
+    found = read(path, config, labels)
+    if isinstance(found, Classifier):
+        return found
+    if config is None:
+        raise WeightsError(
+            f"{path} holds an image ViT, which can only start a ViViT: give the config of that ViViT "
+            "(tubelet.start_config makes one that fits the file)."
+        )
+    return begin(found, config, labels=labels)
+
+
+def start_from(
+    source: str | Path | Classifier,
+    config: ViViTConfig,
+    rules: Start | None = None,
+    *,
+    labels: Labels | None = None,
+    generator: torch.Generator | None = None,
+) -> Classifier:
+    """A classifier that starts from an image ViT, or from a ViViT of another shape.
+
+    A ViViT may get more or fewer frames, another size, other classes, other channels, and Model 1 may become any of
+    the four models. Image ViTs are known as safetensors or PyTorch files with the names of timm, DeiT, DINO or
+    Hugging Face, Hugging Face folders of a ViT or DeiT, `.npz` files of `vision_transformer` (AugReg) and big_vision,
+    and Scenic checkpoints. A ViViT is whatever `tubelet.load` reads, or a classifier that is there.
+
+    Args:
+        source: the file or folder, or the classifier.
+        config: the ViViT that is wanted; `start_config` makes one that fits.
+        rules: what becomes of each part; see `Start`.
+        labels: the class names of the new model. None: numbered, or the source's where its heads are kept.
+        generator: source of the weights that are new.
+
+    Returns:
+        The classifier, whose view is the source's at the new frames, size and channels, and whose report says what
+        became of every tensor.
+
+    Raises:
+        WeightsError: if the source cannot be read, or does not fit; lists every tensor concerned.
+        ConfigError: if there is no rule by which this source starts such a model; lists everything that differs.
+    """
+    found = source_of(source) if isinstance(source, Classifier) else open_source(source)
+    return begin(found, config, rules, labels, generator)
+
+
+def start_config(source: str | Path | Classifier, **fields: Any) -> ViViTConfig:
+    """The config of a ViViT that a source can start.
+
+    Around an image ViT: a ViViT of its width, depth, heads, hidden size, patches, activation and norm, by default of
+    32 frames, tubelets of two and joint attention. Of a ViViT: its own.
+
+    Args:
+        source: what `start_from` takes.
+        fields: the fields of `ViViTConfig` that are to be different, such as `attention`, `frames`, `size`,
+            `classes`. `tubelet` may be just the number of frames.
+
+    Raises:
+        WeightsError: if the source cannot be read.
+        ConfigError: if the fields make no sense together.
+    """
+    return config_of(source_of(source) if isinstance(source, Classifier) else open_source(source), **fields)
+
+
+def open_source(path: str | Path) -> SourceModel:
+    """What `start_from` can start from, out of a file."""
+    found = read(path, None, None)
+    return source_of(found) if isinstance(found, Classifier) else found
+
+
+def read(path: str | Path, config: ViViTConfig | None, labels: Labels | None) -> Classifier | SourceModel:
+    """What a file or folder holds: a classifier, or an image ViT."""
     path = MODELS.get(str(path), Path(path))
     if not path.exists():
         raise WeightsError(f"There is no file or folder {path}.")
+    if holds_image_vit(path):
+        return read_image_vit(path)
     if path.is_dir():
         if config is not None:
             raise WeightsError(f"{path} says its own architecture: leave config out.")
         return load_folder(path, labels)
-    torch_file = path.suffix in (".safetensors", ".bin", ".pt", ".pth")
-    parameters = {} if torch_file else scenic.read_parameters(path)
-    if torch_file or is_image_vit(parameters, config):
-        if config is None:
-            raise WeightsError(
-                f"{path} holds an image ViT, which can only start a ViViT: give the config of that ViViT "
-                "(tubelet.image_config makes one that fits the file)."
-            )
-        model, report = start_from_image(config, path, start)
-        image = read_image_vit(path)
-        view = View.image(image.mean, image.std, frames=config.frames, size=config.size)
-        return Classifier(model, view, labels or Labels.numbered(config.classes), report)
+    parameters = scenic.read_parameters(path)
+    if is_image_vit(parameters, config):
+        return from_jax(parameters, str(path), "Scenic ViT")
     model, report = scenic.build_scenic(parameters, str(path), config)
     view = View.scenic(frames=model.config.frames, size=model.config.size, resize=resize_for(model.config))
     assumed = {"view": "the official one: stride 2, the shorter side 8/7 of the size, values in [-1, 1]"}
@@ -84,15 +146,7 @@ def load_folder(folder: Path, labels: Labels | None) -> Classifier:
     if read_json(folder / "config.json").get("format") == FORMAT:
         found = Classifier.load(folder)
         return found if labels is None else Classifier(found.model, found.view, labels, found.report)
-    model, names, report = load_huggingface(folder)
-    assumed = {"stride": "2 frames, as ViViT was trained on Kinetics; the folder does not say"}
-    processor = folder / "preprocessor_config.json"
-    if not processor.is_file():
-        assumed["view"] = "the defaults of VivitImageProcessor; there is no preprocessor_config.json"
-    view = View.huggingface(read_json(processor) if processor.is_file() else {}, frames=model.config.frames)
-    if labels is None:
-        labels = Labels.numbered(model.config.classes) if names is None else Labels.single(names)
-    return Classifier(model, view, labels, replace(report, assumed=assumed))
+    return Classifier(*read_classifier(folder, labels))
 
 
 def is_image_vit(parameters: Mapping[str, Tensor], config: ViViTConfig | None) -> bool:

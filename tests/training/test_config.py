@@ -8,7 +8,7 @@ import pytest
 from tubelet.data.folders import Folders
 from tubelet.errors import ConfigError
 from tubelet.models.config import ViViTConfig
-from tubelet.training.config import Frozen, ImageStart, Optimizer, Train
+from tubelet.training.config import Frozen, Optimizer, Pretrained, Train
 from tubelet.video.view import View
 
 JOINT = ViViTConfig(frames=4, size=16, tubelet=(2, 8, 8), width=16, depth=2, heads=2, hidden=16)
@@ -31,7 +31,7 @@ RUN = Train(
         ({"model": replace(JOINT, frames=8)}, "8 frames and the view shows 4"),
         ({"frozen": Frozen()}, "factorised_encoder only"),
         ({"trainable_blocks": 3}, "trainable_blocks=3 of a model of 2"),
-        ({"optimizer": Optimizer(layer_decay=0.5)}, "no start"),
+        ({"optimizer": Optimizer(layer_decay=0.5)}, "there is none"),
         (
             {"frozen": Frozen(), "model": replace(JOINT, attention="factorised_encoder", pool="max")},
             "pool='max'",
@@ -70,7 +70,7 @@ def test_frozen_values(name: str):
 
 
 def test_a_run_as_json():
-    run = replace(RUN, start=ImageStart(file=Path("vit.safetensors")))
+    run = replace(RUN, start=Pretrained(file=Path("vit.safetensors")))
     values = json.loads(json.dumps(run.to_dict()))
     assert values["data"]["root"] == "clips"
     assert values["start"]["file"] == "vit.safetensors"

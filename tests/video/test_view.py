@@ -305,7 +305,7 @@ def test_sampling_is_inferred() -> None:
         ({"jitter": (1.0, 1.1), "crop": False}, "needs crop=True"),
         ({"region": (0.5, 0.0, 0.5, 1.0)}, "top < bottom"),
         ({"region": (0.0, 1.0)}, "tuple of 4 numbers"),
-        ({"channels": 2}, "3 is RGB"),
+        ({"channels": 0}, "channels=0"),
         ({"value_range": None}, "give either value_range"),
         ({"mean": (0.5,)}, "give either value_range"),
         ({"value_range": None, "mean": (0.5,)}, "both mean and std"),

@@ -6,23 +6,26 @@ from typing import Literal
 
 from tubelet.data.folders import Folders
 from tubelet.data.table import Table
+from tubelet.loading import open_source
 from tubelet.models.variants import variant
-from tubelet.training.config import Frozen, ImageStart, Optimizer, Train
+from tubelet.training.config import Frozen, Optimizer, Pretrained, Train
 from tubelet.video.view import View
-from tubelet.weights.image_vit import IMAGENET_MEAN, IMAGENET_STD, read_image_vit
-from tubelet.weights.start import Start
+from tubelet.weights.image_vit import IMAGENET_MEAN, IMAGENET_STD
+from tubelet.weights.start import Start, start_config
+from tubelet.weights.surgery import new_normalisation
 
 
 def folder(
     data: Folders | Table,
     out: Path,
     *,
-    model: str = "ti-16x2-fe",
+    model: str | None = None,
     start: Path | None = None,
     blocks: int | None = None,
     frames: int = 16,
     size: int | tuple[int, int] = 112,
-    tubelet_frames: int = 2,
+    tubelet_frames: int | None = None,
+    channels: Literal[1, 3] = 3,
     region: tuple[float, float, float, float] | None = None,
     stride: int | None = None,
     flip: bool = True,
@@ -48,13 +51,15 @@ def folder(
     Args:
         data: `Folders(root=...)` or `Table(file=...)`.
         out: an empty or new folder.
-        model: a named size (`tubelet.models.variants.VARIANTS`); its width must be that of `start`.
-        start: an image ViT's weights; None: from scratch.
+        model: a named size (`tubelet.models.variants.VARIANTS`), whose parts must fit `start`. None: what `start` is,
+            an image ViT as Model 2 around it; from scratch `ti-16x2-fe`.
+        start: weights to start from, of an image ViT or of a ViViT (see `tubelet.start_from`); None: from scratch.
         blocks: keep only the first blocks of the (spatial) encoder. What moves a little, such as lips, is in the
             first blocks of an image ViT; the last ones say what is in the picture.
         frames: frames of a clip.
         size: pixels of a frame: the side of a square, or (height, width).
-        tubelet_frames: frames of a tubelet.
+        tubelet_frames: frames of a tubelet. None: those of `start` where it is a ViViT, else 2.
+        channels: 3 looks at colours, 1 at brightness only, as for thermal video.
         region: the part of the frame to look at: (top, left, bottom, right) in fractions.
         stride: take every `stride`-th frame; None: spread the frames evenly over the clip.
         flip: mirror half of the clips in training; wrong where left and right are in the labels.
@@ -76,16 +81,23 @@ def folder(
         workers: processes that decode.
         seed: of everything random.
     """
-    named = variant(model)
-    shape = {"frames": frames, "size": size, "tubelet": (tubelet_frames, *named.tubelet[1:])}
-    config = replace(named, **shape, depth=blocks or named.depth, dropout=dropout)
-    if config.attention in ("joint", "factorised_encoder"):
+    source = None if start is None else open_source(start)
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if source is None else source.normalisation
+    if model is not None or source is None:
+        config = variant(model or "ti-16x2-fe")
+        if source is not None:
+            config = replace(config, activation=source.config.activation, norm_eps=source.config.norm_eps)
+    else:
+        config = start_config(source, **({"attention": "factorised_encoder"} if source.image else {}))
+    new = source is None or source.image
+    tubelet = (tubelet_frames or (2 if new else config.tubelet[0]), *config.tubelet[1:])
+    shape = {"frames": frames, "size": size, "channels": channels, "tubelet": tubelet}
+    config = replace(config, **shape, depth=blocks or config.depth, dropout=dropout)
+    if config.attention in ("joint", "factorised_encoder") and new:
         config = replace(config, pool="mean")
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
-    if start is not None:
-        image = read_image_vit(start)
-        mean, std = image.mean, image.std
-        config = replace(config, activation="gelu_erf" if image.erf else "gelu_tanh")
+    rules = Start(inflation="average")
+    if len(mean) != channels:
+        mean, std = new_normalisation(mean, std, channels, rules.channels)
     resize = scaled(size, 8 / 7)  # room for a random crop
     view = View(
         frames=frames,
@@ -95,6 +107,7 @@ def folder(
         fit="squash" if isinstance(size, tuple) else "shorter_side",
         resize=resize,
         region=region,
+        channels=channels,
         mean=mean,
         std=std,
         flip=flip,
@@ -107,7 +120,7 @@ def folder(
         model=config,
         view=view,
         out=out,
-        start=None if start is None else ImageStart(file=start, rules=Start(inflation="average")),
+        start=None if start is None else Pretrained(file=start, rules=rules),
         frozen=frozen if frozen_epochs else None,
         epochs=epochs,
         batch_size=batch_size,

@@ -13,13 +13,13 @@ from tubelet.weights.start import Start
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageStart:
-    """An image ViT to start from."""
+class Pretrained:
+    """An image ViT or another ViViT to start from."""
 
     file: Path
-    """Its weights (see `tubelet.weights.start_from_image`)."""
+    """Its weights: whatever `tubelet.start_from` takes."""
     rules: Start = field(default_factory=Start)
-    """How it becomes a ViViT."""
+    """How it becomes the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Optimizer:
     lr: float = 3e-4
     """Highest learning rate."""
     backbone_lr_scale: float = 1.0
-    """Factor on the rate of what came from the image ViT (everything but the temporal encoder and the head)."""
+    """Factor on the rate of what came from the start (everything but the temporal encoder and the head)."""
     layer_decay: float = 1.0
     """Further factor for each block, counted down from the last one of the backbone (1: none)."""
     weight_decay: float = 0.05
@@ -111,8 +111,8 @@ class Train:
     """How the model looks at a clip."""
     out: Path
     """Where the run is kept: an empty or new folder, or one of this same run, which is then resumed."""
-    start: ImageStart | None = None
-    """An image ViT to start from; None: from scratch."""
+    start: Pretrained | None = None
+    """What to start from; None: from scratch."""
     frozen: Frozen | None = None
     """A first stage with the spatial encoder frozen (Model 2 only)."""
     epochs: int = 30
@@ -173,7 +173,7 @@ class Train:
                 "sine_positions is for learned positions of a temporal encoder, of which there are none."
             )
         if self.start is None and self.optimizer.layer_decay != 1:
-            raise ConfigError("layer_decay is for what came from an image ViT, and there is no start.")
+            raise ConfigError("layer_decay is for what came from a start, and there is none.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: enough to tell whether two runs are the same."""

@@ -13,6 +13,7 @@ from tubelet.classifier import Classifier
 from tubelet.data.dataset import mix
 from tubelet.errors import DataError, TubeletError
 from tubelet.evaluation.metrics import measure
+from tubelet.loading import open_source
 from tubelet.models.vivit import ViViT
 from tubelet.training.config import Train
 from tubelet.training.folder import RunFolder
@@ -20,7 +21,7 @@ from tubelet.training.loss import balanced_weights, class_counts, cross_entropy,
 from tubelet.training.optimizer import build_optimizer, set_lr
 from tubelet.training.schedule import warmup_cosine
 from tubelet.training.stage import Names, Split, Stage, frozen_stage, main_stage
-from tubelet.weights.start import start_from_image
+from tubelet.weights.surgeon import fill
 
 
 @dataclass(kw_only=True)
@@ -55,7 +56,7 @@ def train(run: Train, progress: bool = True) -> Classifier:
     Raises:
         ConfigError: if `run.out` holds anything but this run.
         DataError: if the data are not what they say, or none of them can be read.
-        WeightsError: if the image ViT to start from does not fit.
+        WeightsError: if the model to start from cannot be read, or does not fit.
         TubeletError: if the loss is no longer a number.
     """
     console = Console(quiet=not progress)
@@ -109,10 +110,9 @@ def build_model(run: Train) -> ViViT:
     """The model at the start of a run."""
     config = replace(run.model, classes=run.data.labels.classes)
     generator = torch.Generator().manual_seed(run.seed)
-    if run.start is None:
-        model = ViViT(config, generator)
-    else:
-        model, _ = start_from_image(config, run.start.file, run.start.rules, generator)
+    model = ViViT(config, generator)
+    if run.start is not None:
+        fill(model, open_source(run.start.file), run.start.rules, run.data.labels)
     model.checkpoint_activations(run.checkpoint_activations)
     return model
 

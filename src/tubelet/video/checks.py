@@ -119,8 +119,7 @@ def _check_crop_fits(view: "View") -> None:
 
 
 def _check_values(view: "View") -> None:
-    if view.channels not in (1, 3):
-        raise ConfigError(f"channels={view.channels!r}; 3 is RGB and 1 is brightness.")
+    _whole(view.channels, "channels")
     by_range, by_mean = view.value_range is not None, (view.mean is not None or view.std is not None)
     if by_range == by_mean or (view.mean is None) != (view.std is None):
         raise ConfigError(

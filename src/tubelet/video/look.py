@@ -51,7 +51,7 @@ class Frames(Protocol):
         ...
 
     def frames(self, indices: NDArray[np.int64]) -> Tensor:
-        """uint8 (N, 3, H, W): these frames, in this order."""
+        """uint8 (N, 3, H, W): these frames, in this order. For a view of other than 1 or 3 channels, as many."""
         ...
 
 
@@ -195,6 +195,11 @@ def fitted(view: "View", frames: Tensor) -> Tensor:
         frames = transforms.cut_region(frames, view.region)
     if view.channels == 1 and frames.shape[-3] == 3:
         frames = transforms.luma(frames)
+    if frames.shape[-3] != view.channels:
+        raise ConfigError(
+            f"the view shows {view.channels} channels and these frames have {frames.shape[-3]}: give frames of "
+            f"{view.channels} channels; a file has three, of which a view shows 3, or 1 of brightness."
+        )
     if view.fit == "none":
         return frames
     target = view.size if view.resize is None else view.resize

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -58,8 +58,8 @@ class View:
     """How to resize; see `transforms.resize`. The default is the official one, without antialiasing."""
     region: tuple[float, float, float, float] | None = None
     """Look only at this part of the frame: (top, left, bottom, right) in fractions of height and width."""
-    channels: Literal[1, 3] = 3
-    """3 for RGB, 1 for brightness only."""
+    channels: int = 3
+    """3 for RGB, 1 for brightness only. Any other number is for `Frames` that have as many: files have three."""
     value_range: tuple[float, float] | None = None
     """What grey levels 0 and 255 become. Exactly one of `value_range` and `mean` with `std` is given."""
     mean: tuple[float, ...] | None = None
@@ -330,7 +330,7 @@ class View:
         """Whole frames as the model sees them, before the value step, with the centre crop.
 
         Args:
-            frames: uint8 (N, 3, h, w).
+            frames: uint8 (N, 3, h, w), or of as many channels as the view.
 
         Returns:
             uint8 (N, C, H, W).

@@ -1,93 +1,197 @@
-"""Image ViTs as the start of a ViViT: their files under the names of a one-frame ViViT of joint attention."""
+"""Image ViTs as the start of a ViViT: their files, read as a ViViT of joint attention over one frame."""
 
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
 from tubelet.weights import scenic
-from tubelet.weights.files import read_pickle, read_safetensors
-from tubelet.weights.rename import FRAME, Rename, Renamed, read
+from tubelet.weights.files import read_json, read_npz, read_pickle, read_safetensors
+from tubelet.weights.huggingface import read_tensors
+from tubelet.weights.image_names import HUGGINGFACE, HUGGINGFACE_5, JAX, TIMM, jax_names
+from tubelet.weights.image_shape import POSITIONS, Known, build
+from tubelet.weights.rename import Rename, Renamed, read
+from tubelet.weights.report import Row
+from tubelet.weights.source import SourceModel, kept_or_left
+from tubelet.weights.vivit_folder import activation_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
 
-TIMM: list[Rename] = [
-    Rename("cls_token", "encoder.class_token"),
-    Rename("pos_embed", "encoder.positions.table"),
-    Rename("patch_embed.proj.weight", "embedding.weight", FRAME),
-    Rename("patch_embed.proj.bias", "embedding.bias"),
-    Rename("norm.weight", "encoder.norm.weight"),
-    Rename("norm.bias", "encoder.norm.bias"),
-    Rename("head.weight", "head.weight"),
-    Rename("head.bias", "head.bias"),
-    *(
-        Rename(f"blocks.{{i}}.{theirs}.{kind}", f"encoder.blocks.{{i}}.{ours}.{kind}")
-        for theirs, ours in (
-            ("norm1", "attention.norm"),
-            ("attn.query", "attention.layer.query"),
-            ("attn.key", "attention.layer.key"),
-            ("attn.value", "attention.layer.value"),
-            ("attn.proj", "attention.layer.out"),
-            ("norm2", "mlp.norm"),
-            ("mlp.fc1", "mlp.layer.fc1"),
-            ("mlp.fc2", "mlp.layer.fc2"),
-        )
-        for kind in ("weight", "bias")
-    ),
-]
-"""timm's and DeiT's names and ours, once `split_qkv` has taken their joint query, key and value apart."""
+TORCH_FILES = (".safetensors", ".bin", ".pt", ".pth")
+HUGGINGFACE_TYPES = ("vit", "deit")
+
+NO_SUCH_TOKEN = "a ViViT has no distillation token"
+LEFT_OUT = (
+    ("dist_token", NO_SUCH_TOKEN),
+    ("head_dist.", NO_SUCH_TOKEN),
+    ("embeddings.distillation_token", NO_SUCH_TOKEN),
+    ("distillation_classifier.", NO_SUCH_TOKEN),
+    ("embeddings.mask_token", "only its pretraining masks patches"),
+    ("pooler.", "no classifier uses it"),
+)
+"""What is no part of the classifier, by the beginning of its name."""
 
 
-@dataclass(frozen=True)
-class ImageViT:
-    """An image ViT read from a file.
+def holds_image_vit(path: Path) -> bool:
+    """Whether a file or folder can only hold an image ViT. Of a Scenic checkpoint its tensors tell."""
+    if path.is_dir():
+        config = path / "config.json"
+        return config.is_file() and read_json(config).get("model_type") in HUGGINGFACE_TYPES
+    return path.suffix in (*TORCH_FILES, ".npz")
 
-    `tensors` are named as those of a ViViT of joint attention over one frame. `heads` is the number of heads
-    where the file tells it, else None. `erf` tells whether its authors use the erf GELU; `mean` and `std` are
-    the pixels' normalisation that its names imply, over values in [0, 1].
+
+def read_image_vit(path: Path) -> SourceModel:
+    """An image ViT from a file or folder.
+
+    Known: timm's, DeiT's and DINO's names, and those of Hugging Face's ViT and DeiT, in a safetensors or PyTorch
+    file; a Hugging Face folder of a ViT or DeiT; an `.npz` of `vision_transformer` (AugReg) or big_vision; a Scenic
+    checkpoint.
+
+    Raises:
+        WeightsError: if it cannot be read, or holds tensors that belong to no image ViT, or not all that do; lists
+            all of them.
     """
+    if path.is_dir():
+        return read_huggingface(path)
+    if path.suffix == ".npz":
+        return from_jax(read_npz(path), str(path), "image ViT (JAX archive)")
+    if path.suffix in TORCH_FILES:
+        return from_torch(
+            read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path), str(path)
+        )
+    return from_jax(scenic.read_parameters(path), str(path), "Scenic ViT")
 
-    file: str
-    format: str
-    tensors: tuple[Renamed, ...]
-    heads: int | None
-    erf: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
-    def __getitem__(self, name: str) -> Tensor:
-        """The tensor of one of our names."""
-        return next(r.tensor for r in self.tensors if r.ours == name)
+def from_jax(tensors: Mapping[str, Tensor], file: str, name: str) -> SourceModel:
+    """An image ViT of JAX: of Scenic, `vision_transformer` or big_vision. Pixels are in [-1, 1]."""
+    prefix = next((p for p in ("opt/target/", "params/") if any(n.startswith(p) for n in tensors)), "")
+    left = tuple(
+        Row("left out", n, "", tuple(t.shape), "state of its training")
+        for n, t in tensors.items()
+        if not n.startswith(prefix)
+    )
+    plain = {jax_names(n.removeprefix(prefix)): t for n, t in tensors.items() if n.startswith(prefix)}
+    renamed, unknown = read(scenic.current_names(plain), JAX)
+    query = next(
+        (r.theirs for r in renamed if r.ours == "encoder.blocks.0.attention.layer.query.weight"), None
+    )
+    heads = None if query is None else scenic.current_names(plain)[query].shape[1]
+    known = Known(format=name, activation="gelu_tanh", mean=HALF, std=HALF, heads=heads)
+    return build(renamed, unknown, file, known, left)
 
-    def __contains__(self, name: str) -> bool:
-        """Whether there is a tensor of one of our names."""
-        return any(r.ours == name for r in self.tensors)
 
-    @property
-    def depth(self) -> int:
-        """Number of blocks."""
-        return len({m[1] for r in self.tensors if (m := re.match(r"encoder\.blocks\.(\d+)\.", r.ours))})
+def from_torch(tensors: Mapping[str, Tensor], file: str) -> SourceModel:
+    """An image ViT from a state dict: the names tell whose it is."""
+    tensors, left = unwrap(tensors)
+    if "patch_embed.proj.weight" in tensors:
+        known = Known(
+            format="image ViT (timm names)", activation="gelu_erf", mean=IMAGENET_MEAN, std=IMAGENET_STD
+        )
+        return from_names(tensors, TIMM, file, known, left)
+    distilled = any("distillation_token" in name for name in tensors)
+    known = Known(
+        format="image ViT (Hugging Face names)",
+        activation="gelu_erf",
+        norm_eps=1e-12,
+        mean=IMAGENET_MEAN if distilled else HALF,
+        std=IMAGENET_STD if distilled else HALF,
+        assumed={
+            "activation, norm_eps": "gelu_erf, 1e-12, as usual for Hugging Face's; its config.json says"
+        },
+    )
+    return from_names(tensors, huggingface_table(tensors), file, known, left)
 
-    @property
-    def side(self) -> int:
-        """Patches along the side of the (square) image."""
-        tokens = self["encoder.positions.table"].shape[1] - ("encoder.class_token" in self)
-        side = math.isqrt(tokens)
-        if side * side != tokens:
-            raise WeightsError(f"{self.file}: {tokens} positions are no square grid of patches.")
-        return side
+
+def unwrap(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[Row, ...]]:
+    """State dicts without the prefixes of wrappers: of parallel training, of DINO, of Hugging Face's classifiers."""
+    names = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    if any(name.startswith("backbone.") for name in names):
+        names, left = kept_or_left(names, [("head.", "the head of self-supervised training")])
+        return {name.removeprefix("backbone."): tensor for name, tensor in names.items()}, left
+    for prefix in ("vit.", "deit."):
+        names = {name.removeprefix(prefix): tensor for name, tensor in names.items()}
+    return names, ()
+
+
+def huggingface_table(tensors: Iterable[str]) -> list[Rename]:
+    """The names of transformers 5, where these are such, or the older ones, which its folders keep."""
+    return HUGGINGFACE_5 if any(name.startswith("layers.") for name in tensors) else HUGGINGFACE
+
+
+def read_huggingface(folder: Path) -> SourceModel:
+    """The ViT or DeiT of a Hugging Face folder, with what its configs say of heads, norm, activation and values.
+
+    Raises:
+        WeightsError: if it is no such folder, or asks for what an image ViT here does not have.
+    """
+    theirs = read_json(folder / "config.json")
+    kind = theirs.get("model_type")
+    if kind not in HUGGINGFACE_TYPES:
+        raise WeightsError(f"{folder / 'config.json'} is for a {kind!r} model, not for a 'vit' or 'deit'.")
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if kind == "deit" else (HALF, HALF)
+    assumed: dict[str, str] = {}
+    processor = folder / "preprocessor_config.json"
+    if processor.is_file():
+        values = read_json(processor)
+        mean, std = tuple(values.get("image_mean", mean)), tuple(values.get("image_std", std))
+    else:
+        assumed["mean, std"] = f"{mean}, {std}, as usual for a {kind}; there is no preprocessor_config.json"
+    sizes = [theirs.get("image_size", 224), theirs.get("patch_size", 16)]
+    (height, width), (rows, columns) = ((s, s) if isinstance(s, int) else (s[0], s[1]) for s in sizes)
+    labels: dict[str, str] = theirs.get("id2label") or {}
+    names = tuple(labels[key] for key in sorted(labels, key=int))
+    known = Known(
+        format=f"Hugging Face {kind}",
+        activation=activation_of(theirs, "gelu"),
+        norm_eps=theirs.get("layer_norm_eps", 1e-12),
+        mean=mean,
+        std=std,
+        heads=theirs.get("num_attention_heads", 12),
+        patches=(height // rows, width // columns),
+        classes=None if all(re.fullmatch(r"LABEL_\d+", name) for name in names) else names,
+        assumed=assumed,
+    )
+    tensors, left = unwrap(read_tensors(folder))
+    return from_names(tensors, huggingface_table(tensors), str(folder), known, left)
+
+
+def from_names(
+    tensors: Mapping[str, Tensor], table: list[Rename], file: str, known: Known, left: tuple[Row, ...]
+) -> SourceModel:
+    """An image ViT from a state dict without wrappers, by a table of names."""
+    distilled = any("dist_token" in name or "distillation_token" in name for name in tensors)
+    kept, more = kept_or_left(tensors, LEFT_OUT)
+    kept = {name.replace("cls_classifier.", "classifier."): tensor for name, tensor in kept.items()}
+    renamed, unknown = read(split_qkv(kept), table)
+    split: dict[str, str] = {}
+    whole: list[Renamed] = []
+    for row in renamed:
+        joint = re.sub(r"\.attn\.(query|key|value)\.", ".attn.qkv.", row.theirs)
+        if joint in kept and joint != row.theirs:
+            split[row.ours] = f"{row.ours.split('.')[-2]} of {list(kept[joint].shape)}"
+        whole.append(replace(row, theirs=joint if joint in kept else row.theirs))
+    if distilled:
+        where = next((i for i, row in enumerate(whole) if row.ours == POSITIONS), None)
+        if where is not None:
+            table_rows = whole[where].tensor
+            whole[where] = replace(
+                whole[where], tensor=torch.cat((table_rows[:, :1], table_rows[:, 2:]), dim=1)
+            )
+            split[POSITIONS] = f"all of {list(table_rows.shape)} but the distillation token's"
+    return build(whole, unknown, file, known, (*left, *more), split)
 
 
 def split_qkv(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`attn.qkv` as `attn.query`, `attn.key` and `attn.value`."""
     split: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if ".attn.qkv." in name:
+        if ".attn.qkv." in name and tensor.shape[0] % 3 == 0:
             for part, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
                 split[name.replace(".qkv.", f".{part}.")] = piece
         else:
@@ -95,29 +199,13 @@ def split_qkv(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return split
 
 
-def read_image_vit(path: Path) -> ImageViT:
-    """An image ViT from a file: timm's or DeiT's names (safetensors or PyTorch), or a Scenic checkpoint.
-
-    Raises:
-        WeightsError: if the file cannot be read, or holds tensors that belong to no image ViT; lists them.
-    """
-    if path.suffix not in (".safetensors", ".bin", ".pt", ".pth"):
-        parameters = scenic.read_parameters(path)
-        renamed, unknown = read(parameters, scenic.table(image=True))
-        kernel = parameters.get("Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel")
-        heads = None if kernel is None else kernel.shape[1]
-        found = ImageViT(
-            str(path), "Scenic ViT", tuple(renamed), heads, False, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-        )
-    else:
-        tensors = read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
-        renamed, unknown = read(split_qkv(tensors), TIMM)
-        found = ImageViT(
-            str(path), "image ViT (timm names)", tuple(renamed), None, True, IMAGENET_MEAN, IMAGENET_STD
-        )
-    needed = ("embedding.weight", "encoder.positions.table", "encoder.blocks.0.attention.layer.query.weight")
-    missing = [name for name in needed if name not in found]
-    if unknown or missing:
-        lines = [f"  not understood: {name}" for name in unknown] + [f"  missing: {name}" for name in missing]
-        raise WeightsError("\n".join([f"{path} is no image ViT that is known here:", *lines]))
-    return found
+def join_qkv(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `split_qkv`."""
+    joint: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if ".attn.query." in name:
+            parts = (tensors[name.replace(".query.", f".{part}.")] for part in ("query", "key", "value"))
+            joint[name.replace(".query.", ".qkv.")] = torch.cat(tuple(parts))
+        elif ".attn.key." not in name and ".attn.value." not in name:
+            joint[name] = tensor
+    return joint

@@ -99,6 +99,14 @@ def block_table(theirs: str, ours: str, factorised_attention: bool) -> list[Rena
     return rows
 
 
+def current_names(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters under the names that they have since Linen."""
+    if any("MlpBlock_3/" in name for name in parameters):
+        for old, new in PRE_LINEN:
+            parameters = {name.replace(f"/{old}/", f"/{new}/"): t for name, t in parameters.items()}
+    return dict(parameters)
+
+
 def read_parameters(path: Path) -> dict[str, Tensor]:
     """The parameters of a checkpoint under their current names, whichever way the file holds them.
 
@@ -112,10 +120,7 @@ def read_parameters(path: Path) -> dict[str, Tensor]:
     for key in ("optimizer", "target", "params"):
         if isinstance(tree.get(key), dict):
             tree = tree[key]
-    parameters = flatten(tree)
-    if any("MlpBlock_3/" in name for name in parameters):
-        for old, new in PRE_LINEN:
-            parameters = {name.replace(f"/{old}/", f"/{new}/"): t for name, t in parameters.items()}
+    parameters = current_names(flatten(tree))
     if "embedding/kernel" not in parameters:
         raise WeightsError(f"{path} holds no ViViT: there is no tensor embedding/kernel in it.")
     return parameters
