@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tubelet.errors import ConfigError, DecodeError, WeightsError
 from tubelet.labels import Labels
+from tubelet.lora import merged_state
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
 from tubelet.prediction import Failure, Prediction
@@ -284,13 +285,14 @@ class Classifier:
         config = {
             "format": FORMAT,
             "version": VERSION,
+            "model_type": FORMAT,  # by which transformers knows it once tubelet.huggingface is imported
             "model": self.model.config.to_dict(),
             "view": self.view.to_dict(),
             "labels": self.labels.to_dict(),
             **(extra or {}),
         }
         tensors = {
-            name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()
+            name: tensor.detach().cpu().contiguous() for name, tensor in merged_state(self.model).items()
         }
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             weights, settings = Path(scratch, "model.safetensors"), Path(scratch, "config.json")
@@ -316,7 +318,7 @@ class Classifier:
                 f"{config.get('format')!r}, version {config.get('version')}."
             )
         try:
-            model = ViViT(ViViTConfig.from_dict(config["model"]))
+            model = ViViT.hollow(ViViTConfig.from_dict(config["model"]))
             view, labels = View.from_dict(config["view"]), Labels.from_dict(config["labels"])
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"{folder / 'config.json'} is damaged: {error}") from error
