@@ -1,4 +1,4 @@
-"""The command line: `tubelet predict | train | evaluate | info`.
+"""The command line: `tubelet predict | train | evaluate | info | convert`.
 
 Only this package knows of tyro. A command's module is imported when it runs, and PyTorch only when it is needed,
 so that `tubelet --help` is quick.
@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "train": "train on a folder of your own clips, or a recipe",
     "evaluate": "how often a model is right on a dataset",
     "info": "what a model is and what it costs",
+    "convert": "any known weights into a Tubelet folder, or into Hugging Face's",
 }
 """Each has a module of its name here, whose `main(prog, arguments)` returns the exit code."""
 

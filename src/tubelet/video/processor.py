@@ -3,10 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tubelet.errors import ConfigError
 from tubelet.video.transforms import Interpolation
+
+if TYPE_CHECKING:
+    from tubelet.video.view import View
 
 # Pillow's numbers of its filters.
 _FILTERS: dict[int, Interpolation] = {
@@ -67,6 +70,48 @@ def read_processor(config: Mapping[str, object]) -> Processor:
         mean=mean,
         std=std,
     )
+
+
+def reasons_against_view(view: "View") -> list[str]:
+    """Why no `VivitImageProcessor` looks as this view does; empty if one can (but for the choice of frames)."""
+    checks = [
+        (view.region is not None, f"region={view.region}: its processor sees whole frames"),
+        (view.channels != 3, f"view.channels={view.channels}: its processor keeps the three of RGB"),
+        (not view.crop and view.fit != "squash", "crop=False: frames of many shapes, where it takes one"),
+    ]
+    return [why for against, why in checks if against]
+
+
+def write_processor(view: "View") -> dict[str, Any]:
+    """The `preprocessor_config.json` of a view: the inverse of `read_processor`, where it has one.
+
+    Values are always rescaled to [-1, 1] with `offset` first: `VivitVideoProcessor`, which transformers may use on
+    the same file, does so whatever `offset` says. Interpolation without antialiasing becomes that with.
+    """
+    target = view.size if view.resize is None else view.resize
+    height, width = (target, target) if isinstance(target, int) else target
+    if view.value_range is not None:
+        low, high = view.value_range
+        means, stds = [-(high + low) / (high - low)] * 3, [2 / (high - low)] * 3
+    else:
+        means, stds = [2 * m - 1 for m in view.mean or ()], [2 * s for s in view.std or ()]
+    filters: dict[str, int] = {name: number for number, name in _FILTERS.items()}
+    return {
+        "image_processor_type": "VivitImageProcessor",
+        "do_resize": view.fit != "none",
+        "size": {"height": height, "width": width}
+        if view.fit == "squash"
+        else {"shortest_edge": max(height, width)},
+        "resample": filters.get(view.interpolation, filters["antialiased_bilinear"]),
+        "do_center_crop": view.crop,
+        "crop_size": {"height": view.height, "width": view.width},
+        "do_rescale": True,
+        "rescale_factor": 1 / 127.5,
+        "offset": True,
+        "do_normalize": (means, stds) != ([0.0] * 3, [1.0] * 3),
+        "image_mean": means,
+        "image_std": stds,
+    }
 
 
 def _get(config: Mapping[str, object], name: str, default: object) -> object:

@@ -137,11 +137,15 @@ def fill(config: ViViTConfig, missing: list[str], new_head: bool) -> tuple[dict[
 def read_view(folder: Path, plan: Plan) -> tuple[View, dict[str, str]]:
     """How the folder's preprocessor looks at a video; and what the folder does not say, with what is assumed."""
     file = folder / "preprocessor_config.json"
+    video = folder / "video_preprocessor_config.json"
+    fixed: dict[str, object] = {}
+    if not file.is_file() and video.is_file():
+        file, fixed = video, {"offset": plan.defaults.get("offset", True)}  # a video processor knows no other
     given = read_json(file) if file.is_file() else {}
     config, uniform = plan.config, plan.stride is None
     try:
         view = View.huggingface(
-            {**plan.defaults, **given}, frames=config.frames, stride=plan.stride, uniform=uniform
+            {**plan.defaults, **given, **fixed}, frames=config.frames, stride=plan.stride, uniform=uniform
         )
     except ConfigError as error:
         raise WeightsError(f"{file} makes no view: {error}") from error

@@ -1,0 +1,45 @@
+"""`tubelet convert`: any known weights into a Tubelet folder, or into Hugging Face's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Any known weights into a Tubelet folder, or into one that Hugging Face's ViViT loads."""
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """A file, a folder, or a name, as for tubelet.load."""
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """The folder to write; it must be empty, or not be there yet."""
+    to: Literal["tubelet", "huggingface"] = "tubelet"
+    """For whom: Tubelet, or VivitForVideoClassification of transformers, which has Model 1 only."""
+
+
+def main(prog: str, arguments: Sequence[str]) -> int:
+    """Exit code 0 when the folder is written."""
+    options = tyro.cli(Convert, prog=prog, args=arguments)
+    from tubelet.errors import WeightsError
+    from tubelet.loading import load
+    from tubelet.weights.to_huggingface import write_huggingface
+
+    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        raise WeightsError(f"{options.out} is not empty: write into another folder.")
+    classifier = load(options.model)
+    if classifier.report is not None:
+        print(classifier.report)
+    if options.to == "huggingface":
+        notes = write_huggingface(classifier.model, classifier.view, classifier.labels, options.out)
+        print(
+            f"Written: {options.out}, for VivitForVideoClassification and VivitImageProcessor. It has no place for:"
+        )
+        for note in notes:
+            print(f"  {note}")
+    else:
+        classifier.save(options.out)
+        print(f"Written: {options.out}:  tubelet predict VIDEO --model {options.out}")
+    return 0
