@@ -136,7 +136,7 @@ def test_videos_share_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_save_and_load(tmp_path: Path, clip: Path) -> None:
     classifier = make()
     folder = classifier.save(tmp_path / "model", {"about": {"clips": 12}})
-    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     modes = {p.stat().st_mode for p in folder.iterdir()}
     assert len(modes) == 1  # whoever may read the settings may read the weights
     again = tubelet.load(folder)

@@ -1,6 +1,5 @@
 """`Classifier`: a model, how it must look at a video, and what its outputs mean; loaded, saved and used as one."""
 
-import json
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -14,22 +13,17 @@ from typing import Any, Self
 import torch
 from rich.console import Console
 from rich.progress import track
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tubelet.errors import ConfigError, DecodeError, WeightsError
+from tubelet.hub import push
 from tubelet.labels import Labels
-from tubelet.lora import merged_state
-from tubelet.models.config import ViViTConfig
+from tubelet.model_folder import read_folder, write_folder
 from tubelet.models.vivit import ViViT
 from tubelet.prediction import Failure, Prediction
 from tubelet.video.decode import Video
 from tubelet.video.view import View
-from tubelet.weights.files import read_json, read_safetensors
-from tubelet.weights.report import LoadReport, Row, load_strictly
-
-FORMAT = "tubelet"
-VERSION = 1
+from tubelet.weights.report import LoadReport
 
 Source = str | Path | bytes | Video
 
@@ -261,13 +255,14 @@ class Classifier:
             return Failure(name, error)
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
-        """Write `model.safetensors` and `config.json` into a folder, which is made if need be.
+        """Write `model.safetensors`, `config.json` and a model card, `README.md`, into a folder, made if need be.
 
-        Each file is put in its place only when it is whole.
+        Each file is put in its place only when it is whole. A card that somebody wrote or changed is left alone.
+        Adapters (`tubelet.lora`) are saved merged into the weights.
 
         Args:
             folder: where to.
-            extra: further plain values for `config.json`, such as how the model was trained and measured.
+            extra: further plain values for `config.json` and the card, such as how it was trained and measured.
 
         Raises:
             WeightsError: if the folder holds another model, which is not overwritten.
@@ -279,28 +274,40 @@ class Classifier:
             raise WeightsError(f"{folder} already holds {' and '.join(taken)}: save into another folder.")
         return self.write(folder, extra)
 
-    def write(self, folder: Path, extra: Mapping[str, Any] | None = None) -> Path:
-        """Like `save`, over what is there; for a run that keeps its best model in its own folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {
-            "format": FORMAT,
-            "version": VERSION,
-            "model_type": FORMAT,  # by which transformers knows it once tubelet.huggingface is imported
-            "model": self.model.config.to_dict(),
-            "view": self.view.to_dict(),
-            "labels": self.labels.to_dict(),
-            **(extra or {}),
-        }
-        tensors = {
-            name: tensor.detach().cpu().contiguous() for name, tensor in merged_state(self.model).items()
-        }
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            weights, settings = Path(scratch, "model.safetensors"), Path(scratch, "config.json")
-            save_file(tensors, weights, metadata={"format": "pt"})
-            settings.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            weights.chmod(settings.stat().st_mode)  # safetensors writes for the owner's eyes only
-            weights.replace(folder / weights.name)
-            settings.replace(folder / settings.name)
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        private: bool = False,
+        message: str = "A Tubelet model",
+    ) -> str:
+        """Publish on the Hugging Face Hub what `save` writes; `tubelet.load(repo_id)` then finds it.
+
+        `tubelet.hub.push` publishes a folder that was saved before, with a card that you have completed.
+
+        Args:
+            repo_id: `owner/name`; made if need be. A card there that somebody wrote or changed is left alone.
+            extra: see `save`.
+            private: whether a repository that is made now is private.
+            message: of the commit.
+
+        Returns:
+            The model's address.
+
+        Raises:
+            WeightsError: if the Hub cannot be reached or does not take it.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = self.write(Path(scratch, "model"), extra, repo_id)
+            return push(folder, repo_id, private=private, message=message)
+
+    def write(self, folder: Path, extra: Mapping[str, Any] | None = None, place: str | None = None) -> Path:
+        """Like `save`, over what is there; for a run that keeps its best model in its own folder.
+
+        `place` is what the card tells `tubelet.load` to find it by; None: the folder's name.
+        """
+        write_folder(folder, self.model, self.view, self.labels, self.report, extra or {}, place)
         return folder
 
     @classmethod
@@ -310,20 +317,7 @@ class Classifier:
         Raises:
             WeightsError: if the folder holds none, or its parts do not fit together; lists every tensor concerned.
         """
-        folder = Path(folder)
-        config = read_json(folder / "config.json")
-        if config.get("format") != FORMAT or config.get("version") != VERSION:
-            raise WeightsError(
-                f"{folder / 'config.json'} is not of format {FORMAT!r}, version {VERSION}, but "
-                f"{config.get('format')!r}, version {config.get('version')}."
-            )
         try:
-            model = ViViT.hollow(ViViTConfig.from_dict(config["model"]))
-            view, labels = View.from_dict(config["view"]), Labels.from_dict(config["labels"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise WeightsError(f"{folder / 'config.json'} is damaged: {error}") from error
-        file = folder / "model.safetensors"
-        tensors = read_safetensors(file)
-        load_strictly(model, {name: tensor.to(torch.float32) for name, tensor in tensors.items()}, str(file))
-        rows = tuple(Row("taken", name, name, tuple(t.shape)) for name, t in tensors.items())
-        return cls(model, view, labels, LoadReport(str(file), "Tubelet", rows))
+            return cls(*read_folder(Path(folder)))
+        except ConfigError as error:
+            raise WeightsError(f"The parts of {folder} do not fit together: {error}") from error

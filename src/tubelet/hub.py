@@ -1,11 +1,15 @@
-"""Models from the Hugging Face Hub: only the files that are read, into the Hub's own cache."""
+"""Models from the Hugging Face Hub, and to it. Only the files that are read are fetched, into the Hub's own cache.
+
+Which Hub, and with which token, is as always: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`.
+"""
 
 import re
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
+from tubelet.card import is_ours
 from tubelet.errors import WeightsError
 
 SETTINGS = (
@@ -29,7 +33,6 @@ def fetch(repo_id: str, revision: str | None = None) -> Path:
     """The folder of a model of the Hub, downloaded if it is not in the Hub's cache yet.
 
     Only weights, configs and the model card are downloaded. Without a network what was downloaded before is found.
-    Where from and with which token is as always with the Hub: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`.
 
     Args:
         repo_id: `owner/name`.
@@ -66,3 +69,44 @@ def fetch(repo_id: str, revision: str | None = None) -> Path:
             "pytorch_model.bin, whole or in parts."
         )
     return folder
+
+
+def push(folder: str | Path, repo_id: str, *, private: bool = False, message: str = "A Tubelet model") -> str:
+    """Publish a saved model, with its card, on the Hub.
+
+    Args:
+        folder: what `Classifier.save` wrote, its card completed or not. A card that is still as it was written does
+            not replace one on the Hub that somebody wrote or changed.
+        repo_id: `owner/name`; made if need be.
+        private: whether a repository that is made now is private.
+        message: of the commit.
+
+    Returns:
+        The model's address.
+
+    Raises:
+        WeightsError: if the folder holds no saved model, or the Hub cannot be reached or does not take it.
+    """
+    folder = Path(folder)
+    files = [folder / name for name in ("config.json", "model.safetensors", "README.md")]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise WeightsError(f"{folder} holds no {' and no '.join(missing)}: push what Classifier.save wrote.")
+    if not is_repo_id(repo_id):
+        raise WeightsError(f"{repo_id!r} is no Hub id: one looks like 'owner/name'.")
+    names = [file.name for file in files]
+    try:
+        api = HfApi()
+        address = api.create_repo(repo_id, private=private, exist_ok=True)
+        if is_ours(files[2].read_text(encoding="utf-8")) and api.file_exists(repo_id, "README.md"):
+            there = Path(hf_hub_download(repo_id, "README.md"))
+            if not is_ours(there.read_text(encoding="utf-8", errors="replace")):
+                names.remove("README.md")
+        api.upload_folder(repo_id=repo_id, folder_path=folder, allow_patterns=names, commit_message=message)
+    except Exception as error:  # an upload can fail in any way at all
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{folder} cannot be published as {repo_id}: {reason.rstrip('.')}. If you are not logged in: "
+            "`hf auth login`, with a token that may write."
+        ) from error
+    return str(address)

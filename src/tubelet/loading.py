@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tubelet.classifier import FORMAT, Classifier
+from tubelet.classifier import Classifier
 from tubelet.errors import WeightsError
 from tubelet.labels import Labels
+from tubelet.model_folder import FORMAT
 from tubelet.models.config import ViViTConfig
 from tubelet.starting import begin, source_of
 from tubelet.video.view import View

@@ -23,6 +23,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+LARGEST = 2**20
+"""Of every size and count, so that a config that lies is refused before anything of that size is made."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViViTConfig:
     """The architecture of a ViViT. The defaults are ViViT-B/16x2, Model 1, for Kinetics-400.
@@ -187,8 +191,8 @@ def check_fields(config: ViViTConfig) -> None:
     numbers |= {f"tubelet[{i}]": v for i, v in enumerate(config.tubelet)}
     numbers |= {f"classes[{i}]": v for i, v in enumerate(config.classes)}
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name}={value!r} is not a whole number of at least 1.")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
+            raise ConfigError(f"{name}={value!r} is not a whole number from 1 to {LARGEST:,}.")
     if len(config.tubelet) != 3:
         raise ConfigError(f"tubelet={config.tubelet} is not three numbers: frames, rows, columns.")
     if len(config.pixels) != 2:
@@ -210,8 +214,9 @@ def check_together(config: ViViTConfig) -> None:
     for name in ("temporal_depth", "temporal_heads", "temporal_hidden"):
         if getattr(config, name) is not None and not factorised_encoder:
             raise ConfigError(f"{name} belongs to the factorised encoder; attention is {config.attention!r}.")
-    if config.temporal_depth is not None and config.temporal_depth < 0:
-        raise ConfigError(f"temporal_depth={config.temporal_depth} is below 0.")
+    temporal = config.temporal_depth
+    if temporal is not None and (not isinstance(temporal, int) or not 0 <= temporal <= LARGEST):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"temporal_depth={temporal!r} is below 0, above {LARGEST:,} or no whole number.")
     if config.order is not None and config.attention != "factorised_self_attention":
         raise ConfigError(f"order belongs to factorised self-attention; attention is {config.attention!r}.")
     if config.pool == "class" and config.attention.startswith("factorised_") and not factorised_encoder:

@@ -1,0 +1,99 @@
+"""A model's folder: `model.safetensors`, `config.json` and the card `README.md`, written and read as one."""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from tubelet.card import is_ours, write_card
+from tubelet.errors import WeightsError
+from tubelet.labels import Labels
+from tubelet.lora import merged_state
+from tubelet.models.config import ViViTConfig
+from tubelet.models.vivit import ViViT
+from tubelet.video.view import View
+from tubelet.weights.files import read_json, read_safetensors
+from tubelet.weights.report import LoadReport, Row, load_strictly
+
+FORMAT = "tubelet"
+VERSION = 1
+FEWEST_TENSORS_OF_A_BLOCK = 13
+"""Those of Models 1, 2 and 4 without biases of query, key and value."""
+MOST_FIXED_POSITIONS = 2**26
+"""Numbers in a table of positions that is computed, not read: 32 times those of 32 frames of 224x224 pixels at width
+1024."""
+
+
+def write_folder(
+    folder: Path,
+    model: ViViT,
+    view: View,
+    labels: Labels,
+    report: LoadReport | None,
+    extra: Mapping[str, Any],
+    place: str | None = None,
+) -> None:
+    """Write a model over what is there, but no card that somebody wrote. See `Classifier.save`.
+
+    Each file is put in its place only when it is whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model_type": FORMAT,  # by which transformers knows it once tubelet.huggingface is imported
+        "model": model.config.to_dict(),
+        "view": view.to_dict(),
+        "labels": labels.to_dict(),
+        **extra,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in merged_state(model).items()}
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        weights, settings, card = (
+            Path(scratch, name) for name in ("model.safetensors", "config.json", "README.md")
+        )
+        save_file(tensors, weights, metadata={"format": "pt"})
+        settings.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        weights.chmod(settings.stat().st_mode)  # safetensors writes for the owner's eyes only
+        weights.replace(folder / weights.name)
+        settings.replace(folder / settings.name)
+        there = folder / card.name
+        if not there.exists() or is_ours(there.read_text(encoding="utf-8", errors="replace")):
+            name = place or folder.resolve().name
+            card.write_text(write_card(name, model, view, labels, report, extra), encoding="utf-8")
+            card.replace(there)
+
+
+def read_folder(folder: Path) -> tuple[ViViT, View, Labels, LoadReport]:
+    """What `write_folder` wrote. See `Classifier.load`."""
+    settings, file = folder / "config.json", folder / "model.safetensors"
+    config = read_json(settings)
+    if config.get("format") != FORMAT or config.get("version") != VERSION:
+        raise WeightsError(
+            f"{settings} is not of format {FORMAT!r}, version {VERSION}, but {config.get('format')!r}, version "
+            f"{config.get('version')}."
+        )
+    tensors = read_safetensors(file)
+    try:
+        model_config = ViViTConfig.from_dict(config["model"])
+        view, labels = View.from_dict(config["view"]), Labels.from_dict(config["labels"])
+    except Exception as error:  # what is damaged can be anything at all
+        raise WeightsError(f"{settings} is damaged: {type(error).__name__}: {error}") from error
+    fixed = model_config.positions.startswith("sinusoidal")
+    if fixed and math.prod(model_config.grid) * model_config.width > MOST_FIXED_POSITIONS:
+        raise WeightsError(
+            f"{settings} speaks of {math.prod(model_config.grid):,} tokens: too many to place."
+        )
+    blocks = model_config.depth + (model_config.temporal_depth or 0)
+    if blocks * FEWEST_TENSORS_OF_A_BLOCK > len(tensors):  # before that many are built
+        raise WeightsError(
+            f"{settings} speaks of {blocks} blocks, and {file} has only {len(tensors)} tensors."
+        )
+    model = ViViT.hollow(model_config)
+    load_strictly(model, {name: tensor.float() for name, tensor in tensors.items()}, str(file))
+    rows = tuple(Row("taken", name, name, tuple(t.shape)) for name, t in tensors.items())
+    return model, view, labels, LoadReport(str(file), "Tubelet", rows)
