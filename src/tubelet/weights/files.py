@@ -5,6 +5,7 @@ import math
 import mmap
 import re
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,16 +68,21 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """All tensors of a PyTorch file, read by the unpickler that makes tensors and plain containers only."""
+    """All tensors of a PyTorch file, read by the unpickler that makes tensors and plain containers only.
+
+    Of a whole training's checkpoint these are the model's, and of DINO's the teacher's, which is the one its authors
+    evaluate. The training's arguments, an `argparse.Namespace` there, hold values only and are not looked at.
+    """
     try:
         size = check_regular(path)
         check_pickles(path, size)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is damaged can fail in any way at all
         raise WeightsError(
             f"{path} cannot be read as PyTorch weights without running its code: {first_line(error)}."
         ) from error
-    for key in ("state_dict", "model"):
+    for key in ("teacher", "state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
