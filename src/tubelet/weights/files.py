@@ -56,7 +56,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         with ExitStack() as mapping:
             file, taken = mapping.enter_context(safe_open(path, "pt")), 0
             for name in names:
-                if taken > 2**26:
+                if taken > 2**24:
                     mapping.close()
                     file, taken = mapping.enter_context(safe_open(path, "pt")), 0
                 tensors[name] = file.get_tensor(name).clone()
