@@ -130,6 +130,7 @@ def test_training_from_a_vivit_from_the_shell(tmp_path: Path, capsys: pytest.Cap
     arguments = ["folder", "--data.root", str(clips), "--out", str(out), "--start", str(saved), "--epochs", "1",
                  "--frames", "2", "--size", "32", "--channels", "1", "--workers", "0"]  # fmt: skip
     assert train.main("tubelet train", arguments) == 0
+    assert "Started from" in capsys.readouterr().out
     run = json.loads((out / "run.json").read_text())
     assert (run["model"]["width"], run["model"]["channels"], run["view"]["channels"]) == (8, 1, 1)
     found = tubelet.load(out)

@@ -117,7 +117,7 @@ def test_the_same_run_twice_gives_the_same_weights(small: Path, tmp_path: Path):
 
 def test_the_frozen_stage_leaves_the_spatial_encoder_but_its_last_norm(small: Path, tmp_path: Path):
     run = run_of(small, tmp_path / "out", model=FACTORISED, frozen=Frozen(epochs=2, draws=2), epochs=0)
-    before, after = loop.build_model(run), train(run, progress=False).model
+    before, after = loop.build_model(run)[0], train(run, progress=False).model
     changed = {
         name
         for (name, old), new in zip(before.state_dict().items(), after.state_dict().values(), strict=True)
@@ -132,7 +132,7 @@ def test_the_frozen_stage_leaves_the_spatial_encoder_but_its_last_norm(small: Pa
 
 def test_only_the_last_blocks_learn(small: Path, tmp_path: Path):
     run = run_of(small, tmp_path / "out", trainable_blocks=1, epochs=1)
-    before, after = loop.build_model(run).state_dict(), train(run, progress=False).model.state_dict()
+    before, after = loop.build_model(run)[0].state_dict(), train(run, progress=False).model.state_dict()
     assert torch.equal(
         before["encoder.blocks.0.mlp.layer.fc1.weight"], after["encoder.blocks.0.mlp.layer.fc1.weight"]
     )

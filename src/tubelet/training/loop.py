@@ -21,6 +21,7 @@ from tubelet.training.loss import balanced_weights, class_counts, cross_entropy,
 from tubelet.training.optimizer import build_optimizer, set_lr
 from tubelet.training.schedule import warmup_cosine
 from tubelet.training.stage import Names, Split, Stage, frozen_stage, main_stage
+from tubelet.weights.report import LoadReport
 from tubelet.weights.surgeon import fill
 
 
@@ -61,7 +62,7 @@ def train(run: Train, progress: bool = True) -> Classifier:
     """
     console = Console(quiet=not progress)
     labels = run.data.labels
-    model = build_model(run)
+    model, report = build_model(run)
     device = torch.device(
         run.device if run.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     )
@@ -77,6 +78,8 @@ def train(run: Train, progress: bool = True) -> Classifier:
         f"{describe}; the class frequencies alone give a loss of {prior:.3f}.",
         highlight=False,
     )
+    if report is not None:
+        console.print(f"Started from {str(report).splitlines()[0]}.", highlight=False)
     saved = folder.load(device)
     place = Progress()
     if saved is not None:
@@ -106,15 +109,14 @@ def train(run: Train, progress: bool = True) -> Classifier:
     return Classifier.load(run.out)
 
 
-def build_model(run: Train) -> ViViT:
-    """The model at the start of a run."""
+def build_model(run: Train) -> tuple[ViViT, LoadReport | None]:
+    """The model at the start of a run, and what became of every tensor of what it starts from, if anything."""
     config = replace(run.model, classes=run.data.labels.classes)
-    generator = torch.Generator().manual_seed(run.seed)
-    model = ViViT(config, generator)
+    model, report = ViViT(config, torch.Generator().manual_seed(run.seed)), None
     if run.start is not None:
-        fill(model, open_source(run.start.file), run.start.rules, run.data.labels)
+        report = fill(model, open_source(run.start.file), run.start.rules, run.data.labels)
     model.checkpoint_activations(run.checkpoint_activations)
-    return model
+    return model, report
 
 
 def run_stage(

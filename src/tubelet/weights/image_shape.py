@@ -60,7 +60,9 @@ def build(
     patches = fit_class_row(tensors, split, known.patches, file)
     config, heads_assumed = config_of(tensors, known, patches, file)
     assumed = dict(known.assumed)
-    assumed.setdefault("mean, std", f"{known.mean}, {known.std}, as usual for a {known.format}")
+    assumed.setdefault(
+        "mean, std", f"{known.mean}, {known.std}, as usual in this format; give another View if they are not"
+    )
     if heads_assumed is not None:
         assumed["heads"] = heads_assumed
     mean, std = (

@@ -72,7 +72,8 @@ class Surgeon:
     def leave(self, name: str, why: str) -> None:
         """Leave one tensor of the source out."""
         shape = tuple(self.source.named[name].shape)
-        self.rows.append(Row("left out", self.names[name], "", shape, why))
+        remark = "; ".join(part for part in (self.source.split.get(name), why) if part)
+        self.rows.append(Row("left out", self.names[name], "", shape, remark))
 
     def place(self, theirs: str, name: str, tensor: Tensor) -> None:
         """Decide what becomes of a tensor of the source that is not of its embedding or head."""
@@ -104,7 +105,7 @@ class Surgeon:
             return False  # a class token and positions of space say nothing of time
         if block is not None and int(block[1]) >= depth:
             if not crossed or to == "spatial":
-                self.leave(name, f"the model has only {depth} blocks there")
+                self.leave(name, f"only {depth} blocks are there in the model")
             return False
         ours = f"{to}.{rest}"
         if rest == "positions.table":
