@@ -20,6 +20,7 @@ def test_every_public_name_is_there() -> None:
         "load",
         "LoadReport",
         "Prediction",
+        "scenic_zoo",
         "Start",
         "start_config",
         "start_from",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tubelet.prediction import Prediction as Prediction
     from tubelet.video.decode import Video as Video
     from tubelet.video.view import View as View
+    from tubelet.weights.releases import scenic_zoo as scenic_zoo
     from tubelet.weights.report import LoadReport as LoadReport
     from tubelet.weights.start import Start as Start
 
@@ -36,6 +37,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "labels": ("Head", "Labels"),
     "video.decode": ("Video",),
     "video.view": ("View",),
+    "weights.releases": ("scenic_zoo",),
     "weights.report": ("LoadReport",),
     "weights.start": ("Start",),
     "loading": ("load", "start_config", "start_from"),

@@ -6,7 +6,7 @@ Which Hub, and with which token, is as always: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HU
 import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from tubelet.card import is_ours
@@ -45,9 +45,10 @@ def fetch(repo_id: str, revision: str | None = None) -> Path:
         raise WeightsError(f"{repo_id!r} is no Hub id: one looks like 'owner/name'.")
     name = repo_id if revision is None else f"{repo_id} at revision {revision}"
     try:
-        folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=[*SETTINGS, *SAFE]))
+        api = HfApi()
+        folder = Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=[*SETTINGS, *SAFE]))
         if not any(folder.glob("model*.safetensors")):
-            snapshot_download(repo_id, revision=revision, allow_patterns=[*SETTINGS, *PICKLED])
+            api.snapshot_download(repo_id, revision=revision, allow_patterns=[*SETTINGS, *PICKLED])
     except GatedRepoError as error:
         raise WeightsError(
             f"The Hub's {name} asks for its terms to be accepted: do so on its page, then log in (`hf auth login`)."
@@ -99,7 +100,7 @@ def push(folder: str | Path, repo_id: str, *, private: bool = False, message: st
         api = HfApi()
         address = api.create_repo(repo_id, private=private, exist_ok=True)
         if is_ours(files[2].read_text(encoding="utf-8")) and api.file_exists(repo_id, "README.md"):
-            there = Path(hf_hub_download(repo_id, "README.md"))
+            there = Path(api.hf_hub_download(repo_id, "README.md"))
             if not is_ours(there.read_text(encoding="utf-8", errors="replace")):
                 names.remove("README.md")
         api.upload_folder(repo_id=repo_id, folder_path=folder, allow_patterns=names, commit_message=message)

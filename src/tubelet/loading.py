@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tubelet.classifier import Classifier
 from tubelet.errors import WeightsError
+from tubelet.hub import fetch, is_repo_id
 from tubelet.labels import Labels
 from tubelet.model_folder import FORMAT
 from tubelet.models.config import ViViTConfig
@@ -20,6 +21,7 @@ from tubelet.weights import scenic
 from tubelet.weights.files import read_json
 from tubelet.weights.huggingface import read_classifier
 from tubelet.weights.image_vit import from_jax, holds_image_vit, read_image_vit
+from tubelet.weights.releases import Release
 from tubelet.weights.source import SourceModel
 from tubelet.weights.start import Start
 from tubelet.weights.start import start_config as config_of
@@ -39,8 +41,9 @@ def load(path: str | Path, config: ViViTConfig | None = None, *, labels: Labels 
     the report, `.report` of what is returned, lists as assumed. No file beside a checkpoint is looked at.
 
     Args:
-        path: the file or folder, or the name.
-        config: the architecture, where the file does not say it whole. Required for an image ViT.
+        path: the file or folder, the name, or an id of the Hugging Face Hub (`owner/name`), from which it is fetched.
+        config: the architecture, where the file does not say it whole. Required for an image ViT. Of Scenic's model
+            zoo, `scenic_zoo(NAME)` says also how the model looks at a video and which heads it has.
         labels: the class names, where the file does not say them.
 
     Raises:
@@ -54,6 +57,8 @@ def load(path: str | Path, config: ViViTConfig | None = None, *, labels: Labels 
             f"{path} holds an image ViT, which can only start a ViViT: give the config of that ViViT "
             "(tubelet.start_config makes one that fits the file)."
         )
+    if isinstance(config, Release):
+        raise WeightsError(f"{path} holds an image ViT, and not the release {config.name}.")
     return begin(found, config, labels=labels)
 
 
@@ -115,9 +120,14 @@ def open_source(path: str | Path) -> SourceModel:
     return source_of(found) if isinstance(found, Classifier) else found
 
 
-def read(path: str | Path, config: ViViTConfig | None, labels: Labels | None) -> Classifier | SourceModel:
+def read(
+    path: str | Path, config: ViViTConfig | Release | None, labels: Labels | None
+) -> Classifier | SourceModel:
     """What a file or folder holds: a classifier, or an image ViT."""
-    path = MODELS.get(str(path), Path(path))
+    name = str(path)
+    path = MODELS.get(name, Path(path))
+    if not path.exists() and is_repo_id(name):
+        path = fetch(name)
     if not path.exists():
         raise WeightsError(f"There is no file or folder {path}.")
     if holds_image_vit(path):
@@ -127,9 +137,15 @@ def read(path: str | Path, config: ViViTConfig | None, labels: Labels | None) ->
             raise WeightsError(f"{path} says its own architecture: leave config out.")
         return load_folder(path, labels)
     parameters = scenic.read_parameters(path)
+    if isinstance(config, Release):
+        model, report = scenic.build_release(parameters, str(path), config)
+        if labels is None:
+            report = replace(report, assumed={"labels": "numbered; the file has no names"})
+        return Classifier(model, config.view, labels or config.labels, report)
     if is_image_vit(parameters, config):
         return from_jax(parameters, str(path), "Scenic ViT")
-    model, report = scenic.build_scenic(parameters, str(path), config)
+    classes = None if labels is None else labels.classes
+    model, report = scenic.build_scenic(parameters, str(path), config, classes)
     view = View.scenic(frames=model.config.frames, size=model.config.size, resize=resize_for(model.config))
     assumed = {"view": "the official one: stride 2, the shorter side 8/7 of the size, values in [-1, 1]"}
     if labels is None:

@@ -3,15 +3,17 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from tubelet.errors import WeightsError
+from tubelet.errors import ConfigError, WeightsError
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
 from tubelet.weights.files import flatten, read_msgpack
+from tubelet.weights.releases import Release
 from tubelet.weights.rename import (
     CONV2D,
     CONV3D,
@@ -24,6 +26,7 @@ from tubelet.weights.rename import (
     read,
 )
 from tubelet.weights.report import LoadReport, Row, load_strictly
+from tubelet.weights.safety import check_tensors
 
 ENCODERS = (
     ("Transformer", "encoder"),
@@ -49,6 +52,9 @@ PRE_LINEN = (
     ("MlpBlock_3", "MlpBlock_0"),
 )
 """Submodules of a block were numbered together before flax's Linen interface."""
+
+TENSORS_OF_A_BLOCK = 16
+"""Of Models 1, 2 and 4; Model 3 has more."""
 
 
 def table(image: bool = False, factorised_attention: bool = False) -> list[Rename]:
@@ -123,6 +129,15 @@ def read_parameters(path: Path) -> dict[str, Tensor]:
     parameters = current_names(flatten(tree))
     if "embedding/kernel" not in parameters:
         raise WeightsError(f"{path} holds no ViViT: there is no tensor embedding/kernel in it.")
+    if parameters["embedding/kernel"].ndim not in (4, 5):
+        shape = list(parameters["embedding/kernel"].shape)
+        raise WeightsError(
+            f"{path} holds no ViViT: embedding/kernel {shape} is neither a 2D nor a 3D kernel."
+        )
+    try:
+        check_tensors(parameters, path.stat().st_size)
+    except ValueError as error:
+        raise WeightsError(f"{path} cannot be read as a flax msgpack checkpoint: {error}.") from error
     return parameters
 
 
@@ -142,11 +157,43 @@ def depth(parameters: Mapping[str, Tensor], encoder: str) -> int:
     return len(numbers)
 
 
-def infer_config(parameters: Mapping[str, Tensor], file: str) -> tuple[ViViTConfig, dict[str, str]]:
-    """The architecture behind the tensors, and what they do not fix, with the value assumed.
+def needed_tensors(
+    parameters: Mapping[str, Tensor], file: str, main: str, attention: str, mlp: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Query kernel, first kernel of the MLP, positions and bias of the head: what most of a config is read from.
 
     Raises:
-        WeightsError: if the number of positions fits no square grid over 32 frames: give a config then.
+        WeightsError: naming those that are missing or have another number of axes.
+    """
+    names = {
+        f"{main}/encoderblock_0/{attention}/query/kernel": 3,
+        f"{main}/encoderblock_0/{mlp}/Dense_0/kernel": 2,
+        f"{main}/posembed_input/pos_embedding": 3,
+        "output_projection/bias": 1,
+    }
+    missing = [name for name in names if name not in parameters]
+    if missing:
+        raise WeightsError(f"{file} holds no whole ViViT: there is no tensor {', '.join(missing)} in it.")
+    wrong = [f"{n} {list(parameters[n].shape)}" for n, axes in names.items() if parameters[n].ndim != axes]
+    if wrong:
+        raise WeightsError(f"{file} holds no ViViT: no model has tensors like {', '.join(wrong)}.")
+    query, fc1, positions, head = (parameters[name] for name in names)
+    return query, fc1, positions, head
+
+
+def infer_config(
+    parameters: Mapping[str, Tensor], file: str, classes: tuple[int, ...] | None = None
+) -> tuple[ViViTConfig, dict[str, str]]:
+    """The architecture behind the tensors, and what they do not fix, with the value assumed.
+
+    Args:
+        parameters: by their current names.
+        file: for messages.
+        classes: number of classes of each head, where somebody knows them.
+
+    Raises:
+        WeightsError: if the tensors are those of no ViViT; or if the number of positions fits no square grid over 32
+            frames: give a config then.
     """
     kernel = parameters["embedding/kernel"]
     encoders = {
@@ -157,15 +204,7 @@ def infer_config(parameters: Mapping[str, Tensor], file: str) -> tuple[ViViTConf
     main = "SpatialTransformer" if factorised_encoder else "Transformer"
     attention = "MultiHeadDotProductAttention_" + ("time" if factorised_attention else "0")
     mlp = "MlpBlock" if factorised_attention else "MlpBlock_0"
-    try:
-        query = parameters[f"{main}/encoderblock_0/{attention}/query/kernel"]
-        fc1 = parameters[f"{main}/encoderblock_0/{mlp}/Dense_0/kernel"]
-        positions = parameters[f"{main}/posembed_input/pos_embedding"].shape[1]
-        head = parameters["output_projection/bias"]
-    except KeyError as error:
-        raise WeightsError(
-            f"{file} holds no whole ViViT: there is no tensor {error.args[0]} in it."
-        ) from error
+    query, fc1, positions, head = needed_tensors(parameters, file, main, attention, mlp)
     class_token = CLASS_TOKENS[dict(ENCODERS)[main]] in parameters
     assumed: dict[str, str] = {}
     fields: dict[str, Any] = {
@@ -175,13 +214,16 @@ def infer_config(parameters: Mapping[str, Tensor], file: str) -> tuple[ViViTConf
         "depth": depth(parameters, main),
         "heads": query.shape[1],
         "hidden": fc1.shape[1],
-        "classes": (head.shape[0],),
+        "classes": classes or (head.shape[0],),
         "final_norm": f"{main}/encoder_norm/scale" in parameters,
-        "representation": parameters["pre_logits/bias"].shape[0] if "pre_logits/bias" in parameters else None,
+        "representation": parameters["pre_logits/bias"].numel() if "pre_logits/bias" in parameters else None,
     }
     if query.shape[1] * query.shape[2] != query.shape[0]:
         fields["head_dim"] = query.shape[2]
-    assumed["classes"] = f"one head of {head.shape[0]}; several heads and multi-label look the same in a file"
+    if classes is None:
+        assumed["classes"] = (
+            f"one head of {head.shape[0]}; several heads and multi-label look the same in a file"
+        )
     fields["pool"] = "class" if class_token else "mean"
     if not class_token:
         assumed["pool"] = "mean; max, sum and first token need the same tensors"
@@ -192,17 +234,22 @@ def infer_config(parameters: Mapping[str, Tensor], file: str) -> tuple[ViViTConf
             "temporal_depth": depth(parameters, "TemporalTransformer"),
         }
         if fields["temporal_depth"]:
-            block = "TemporalTransformer/encoderblock_0"
-            fields["temporal_heads"] = parameters[f"{block}/{attention}/query/kernel"].shape[1]
-            fields["temporal_hidden"] = parameters[f"{block}/{mlp}/Dense_0/kernel"].shape[1]
-            steps = parameters["TemporalTransformer/posembed_input/pos_embedding"].shape[1] - class_token
+            temporal = needed_tensors(parameters, file, "TemporalTransformer", attention, mlp)
+            fields["temporal_heads"], fields["temporal_hidden"] = temporal[0].shape[1], temporal[1].shape[1]
+            steps = temporal[2].shape[1] - class_token
     elif factorised_attention:
         fields |= {"attention": "factorised_self_attention", "order": "time_space"}
         assumed["order"] = "time_space, as released; space_time needs the same tensors"
     elif not class_token:
         assumed["attention"] = "joint; factorised_dot_product (Model 4) needs the same tensors"
-    grid, remarks = infer_grid(positions - class_token, steps, fields, factorised_encoder, file)
-    return ViViTConfig(**fields | grid), assumed | remarks
+    blocks = fields["depth"] + fields.get("temporal_depth", 0)
+    if blocks * TENSORS_OF_A_BLOCK > len(parameters):  # before that many are built
+        raise WeightsError(f"{file} speaks of {blocks} blocks, and has only {len(parameters)} tensors.")
+    grid, remarks = infer_grid(positions.shape[1] - class_token, steps, fields, factorised_encoder, file)
+    try:
+        return ViViTConfig(**fields | grid), assumed | remarks
+    except ConfigError as error:
+        raise WeightsError(f"{file} holds tensors of no ViViT: {error}") from error
 
 
 def infer_grid(
@@ -211,11 +258,11 @@ def infer_grid(
     """Frames and size behind a number of positions: square, and 32 frames unless the steps of time are known."""
     assumed: dict[str, str] = {}
     t, h, w = fields["tubelet"]
-    steps = known_steps or 32 // t
+    steps = 32 // t if known_steps is None else known_steps
     if known_steps is None:
         assumed["frames"] = f"{steps * t}; give a config if the model was trained with another number"
-    side = math.isqrt(tokens if per_frame else tokens // steps)
-    if side * side * (1 if per_frame else steps) != tokens:
+    side = math.isqrt(max(tokens if per_frame else tokens // max(steps, 1), 0))
+    if side * side * (1 if per_frame else steps) != tokens or tokens < 1 or steps < 1:
         what = "positions of a frame" if per_frame else f"positions over {steps} steps of time"
         raise WeightsError(
             f"{file}: {tokens} {what} are no square grid: give a config with the frames and the size."
@@ -243,15 +290,38 @@ def load_scenic(path: Path, config: ViViTConfig | None = None) -> tuple[ViViT, L
 
 
 def build_scenic(
-    parameters: Mapping[str, Tensor], file: str, config: ViViTConfig | None = None
+    parameters: Mapping[str, Tensor],
+    file: str,
+    config: ViViTConfig | None = None,
+    classes: tuple[int, ...] | None = None,
 ) -> tuple[ViViT, LoadReport]:
-    """Like `load_scenic`, from parameters that `read_parameters` has read; `file` is their name in messages."""
+    """Like `load_scenic`, from parameters that `read_parameters` has read.
+
+    `file` is their name in messages, `classes` the number of classes of each head where only these are known.
+    """
     assumed: dict[str, str] = {}
     if config is None:
-        config, assumed = infer_config(parameters, file)
+        config, assumed = infer_config(parameters, file, classes)
     names = table(is_image_vit(parameters), is_factorised_attention(parameters))
-    renamed, unknown = read(parameters, names)
-    model = ViViT(config)
-    load_strictly(model, {r.ours: r.tensor for r in renamed}, file, unknown)
+    try:
+        renamed, unknown = read(parameters, names)
+    except (ValueError, IndexError, RuntimeError) as error:  # from a layout, if the tensor has other axes
+        raise WeightsError(f"{file} holds a tensor with other axes than any ViViT's: {error}.") from error
+    model = ViViT.hollow(config)
+    load_strictly(model, {r.ours: r.tensor.float() for r in renamed}, file, unknown)
     rows = tuple(Row("taken", r.theirs, r.ours, tuple(r.tensor.shape)) for r in renamed)
     return model.eval(), LoadReport(file, "Scenic ViViT", rows, assumed)
+
+
+def build_release(parameters: Mapping[str, Tensor], file: str, named: Release) -> tuple[ViViT, LoadReport]:
+    """The model of a release of the model zoo, as deep in time as the file says.
+
+    Raises:
+        WeightsError: if the file is not of this release; lists every tensor concerned.
+    """
+    config = named.config
+    found = depth(parameters, "TemporalTransformer")
+    if found in named.temporal_depths:
+        config = replace(config, temporal_depth=found)
+    model, report = build_scenic(parameters, file, config)
+    return model, replace(report, format=f"Scenic ViViT, {named.name}")
