@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tubelet.classifier import Classifier
-from tubelet.errors import WeightsError
+from tubelet.errors import ConfigError, TubeletError, WeightsError
 from tubelet.hub import fetch, is_repo_id
 from tubelet.labels import Labels
 from tubelet.model_folder import FORMAT
@@ -123,7 +123,28 @@ def open_source(path: str | Path) -> SourceModel:
 def read(
     path: str | Path, config: ViViTConfig | Release | None, labels: Labels | None
 ) -> Classifier | SourceModel:
-    """What a file or folder holds: a classifier, or an image ViT."""
+    """What a file or folder holds: a classifier, or an image ViT.
+
+    Raises:
+        WeightsError: whatever is wrong with what is there.
+        ConfigError: if `config` or `labels` make no sense, or not with what is there.
+    """
+    try:
+        return recognise(path, config, labels)
+    except ConfigError as error:
+        if config is not None or labels is not None:
+            raise
+        raise WeightsError(f"{path} makes no model: {error}") from error
+    except TubeletError:
+        raise
+    except Exception as error:  # what is damaged or made to do harm can be anything at all
+        raise WeightsError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+
+
+def recognise(
+    path: str | Path, config: ViViTConfig | Release | None, labels: Labels | None
+) -> Classifier | SourceModel:
+    """See `read`."""
     name = str(path)
     path = MODELS.get(name, Path(path))
     if not path.exists() and is_repo_id(name):

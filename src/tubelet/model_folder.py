@@ -1,7 +1,6 @@
 """A model's folder: `model.safetensors`, `config.json` and the card `README.md`, written and read as one."""
 
 import json
-import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,15 +16,10 @@ from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
 from tubelet.video.view import View
 from tubelet.weights.files import read_json, read_safetensors
-from tubelet.weights.report import LoadReport, Row, load_strictly
+from tubelet.weights.report import LoadReport, Row, check_plausible, load_strictly
 
 FORMAT = "tubelet"
 VERSION = 1
-FEWEST_TENSORS_OF_A_BLOCK = 13
-"""Those of Models 1, 2 and 4 without biases of query, key and value."""
-MOST_FIXED_POSITIONS = 2**26
-"""Numbers in a table of positions that is computed, not read: 32 times those of 32 frames of 224x224 pixels at width
-1024."""
 
 
 def write_folder(
@@ -83,16 +77,7 @@ def read_folder(folder: Path) -> tuple[ViViT, View, Labels, LoadReport]:
         view, labels = View.from_dict(config["view"]), Labels.from_dict(config["labels"])
     except Exception as error:  # what is damaged can be anything at all
         raise WeightsError(f"{settings} is damaged: {type(error).__name__}: {error}") from error
-    fixed = model_config.positions.startswith("sinusoidal")
-    if fixed and math.prod(model_config.grid) * model_config.width > MOST_FIXED_POSITIONS:
-        raise WeightsError(
-            f"{settings} speaks of {math.prod(model_config.grid):,} tokens: too many to place."
-        )
-    blocks = model_config.depth + (model_config.temporal_depth or 0)
-    if blocks * FEWEST_TENSORS_OF_A_BLOCK > len(tensors):  # before that many are built
-        raise WeightsError(
-            f"{settings} speaks of {blocks} blocks, and {file} has only {len(tensors)} tensors."
-        )
+    check_plausible(model_config, len(tensors), str(folder))
     model = ViViT.hollow(model_config)
     load_strictly(model, {name: tensor.float() for name, tensor in tensors.items()}, str(file))
     rows = tuple(Row("taken", name, name, tuple(t.shape)) for name, t in tensors.items())

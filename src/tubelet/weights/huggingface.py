@@ -16,7 +16,7 @@ from tubelet.video.view import View
 from tubelet.weights import videomae, vivit_folder
 from tubelet.weights.files import read_json, read_parts, read_pickle, read_safetensors
 from tubelet.weights.rename import Rename, read
-from tubelet.weights.report import LoadReport, Row, load_strictly
+from tubelet.weights.report import LoadReport, Row, check_plausible, load_strictly
 
 SSV2_CLASSES = 174
 
@@ -196,6 +196,7 @@ def read_classifier(folder: Path, labels: Labels | None = None) -> tuple[ViViT, 
         rows += [Row("left out", name, "", tuple(tensors.pop(name).shape), why) for name in names]
     originals = {whole: name for name, whole in full.items()}
     renamed, unknown = read({full[name]: t.to(torch.float32) for name, t in tensors.items()}, plan.table)
+    check_plausible(plan.config, len(tensors), str(folder))
     model = ViViT.hollow(plan.config)
     ours = {r.ours: r.tensor for r in renamed}
     fresh, fresh_rows = fill(plan.config, [n for n in model.state_dict() if n not in ours], new_head)

@@ -1,5 +1,6 @@
 """`LoadReport`: what became of every tensor of a file."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -8,6 +9,13 @@ from torch import Tensor, nn
 
 from tubelet.errors import WeightsError
 from tubelet.layers.embedding import Positions
+from tubelet.models.config import ViViTConfig
+
+FEWEST_TENSORS_OF_A_BLOCK = 13
+"""Those of Models 1, 2 and 4 without biases of query, key and value."""
+MOST_FIXED_POSITIONS = 2**26
+"""Numbers in a table of positions that is computed, not read: 20 times those of 32 frames of 224x224 pixels at width
+1024."""
 
 Action = Literal["taken", "inflated", "tiled", "resized", "split", "fresh", "left out"]
 
@@ -53,6 +61,23 @@ class LoadReport:
                 remark = f" ({row.remark})" if row.remark else ""
                 lines.append(f"  {row.action}: {names} {list(row.shape)}{remark}")
         return "\n".join(lines)
+
+
+def check_plausible(config: ViViTConfig, tensors: int, file: str) -> None:
+    """Refuse a config, itself read from a file, of more than so many tensors can hold, before a model is built of it.
+
+    Raises:
+        WeightsError: if so.
+    """
+    blocks = config.depth + (config.temporal_depth or 0)
+    if blocks * FEWEST_TENSORS_OF_A_BLOCK > tensors:
+        raise WeightsError(
+            f"{file} speaks of {blocks} blocks, and has only {tensors} tensors: at least "
+            f"{FEWEST_TENSORS_OF_A_BLOCK} belong to each."
+        )
+    tokens = math.prod(config.grid)
+    if config.positions.startswith("sinusoidal") and tokens * config.width > MOST_FIXED_POSITIONS:
+        raise WeightsError(f"{file} speaks of {tokens:,} tokens, too many to make positions for.")
 
 
 def load_strictly(

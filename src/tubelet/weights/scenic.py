@@ -25,7 +25,7 @@ from tubelet.weights.rename import (
     Rename,
     read,
 )
-from tubelet.weights.report import LoadReport, Row, load_strictly
+from tubelet.weights.report import LoadReport, Row, check_plausible, load_strictly
 from tubelet.weights.safety import check_tensors
 
 ENCODERS = (
@@ -52,9 +52,6 @@ PRE_LINEN = (
     ("MlpBlock_3", "MlpBlock_0"),
 )
 """Submodules of a block were numbered together before flax's Linen interface."""
-
-TENSORS_OF_A_BLOCK = 16
-"""Of Models 1, 2 and 4; Model 3 has more."""
 
 
 def table(image: bool = False, factorised_attention: bool = False) -> list[Rename]:
@@ -242,14 +239,13 @@ def infer_config(
         assumed["order"] = "time_space, as released; space_time needs the same tensors"
     elif not class_token:
         assumed["attention"] = "joint; factorised_dot_product (Model 4) needs the same tensors"
-    blocks = fields["depth"] + fields.get("temporal_depth", 0)
-    if blocks * TENSORS_OF_A_BLOCK > len(parameters):  # before that many are built
-        raise WeightsError(f"{file} speaks of {blocks} blocks, and has only {len(parameters)} tensors.")
     grid, remarks = infer_grid(positions.shape[1] - class_token, steps, fields, factorised_encoder, file)
     try:
-        return ViViTConfig(**fields | grid), assumed | remarks
+        config = ViViTConfig(**fields | grid)
     except ConfigError as error:
         raise WeightsError(f"{file} holds tensors of no ViViT: {error}") from error
+    check_plausible(config, len(parameters), file)
+    return config, assumed | remarks
 
 
 def infer_grid(
