@@ -1,11 +1,14 @@
 """Every table of names of image ViTs is inverted: read(write(x)) == x for random models."""
 
+import contextlib
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tubelet.errors import WeightsError
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
 from tubelet.weights.image_names import HUGGINGFACE, HUGGINGFACE_5, JAX, TIMM, jax_names
@@ -81,3 +84,21 @@ def test_archives_of_other_prefixes() -> None:
         assert same(source.named, state)
         assert [(row.theirs, row.action) for row in source.left] == [("opt/state/step", "left out")]
     assert jax_names("heads/kernel") == "heads/kernel"
+
+
+@settings(max_examples=120, deadline=None)
+@given(data=st.data(), name=st.sampled_from(list(TABLES)))
+def test_tensors_of_any_shape(data: st.DataObject, name: str) -> None:
+    """Tensors of wrong shapes, missing or too many: a model or a WeightsError that names them, nothing else."""
+    written = write(image_vit(1, 1, True, True, None).state_dict(), TABLES[name], lambda _: 1)
+    if name == "timm":
+        written = join_qkv(written)
+    names = sorted(written)
+    for _ in range(data.draw(st.integers(1, 3))):
+        victim = data.draw(st.sampled_from(names))
+        shape = data.draw(st.lists(st.integers(1, 5), max_size=6))
+        written[victim] = torch.ones(shape)
+    if data.draw(st.booleans()):
+        written.pop(data.draw(st.sampled_from(names)), None)
+    with contextlib.suppress(WeightsError):
+        (from_jax if name == "jax" else from_torch)(written, "file", *["format"] * (name == "jax"))

@@ -18,6 +18,11 @@ from tubelet.weights.source import SourceModel
 
 POSITIONS, CLASS_TOKEN = "encoder.positions.table", "encoder.class_token"
 
+AXES = {"embedding.weight": 5, POSITIONS: 3, "encoder.blocks.0.attention.layer.query.weight": 2,
+        "encoder.blocks.0.mlp.layer.fc1.weight": 2, "head.weight": 2, "representation.weight": 2}  # fmt: skip
+"""The tensors from which the architecture is read, and how many axes they have."""
+OPTIONAL = ("head.weight", "representation.weight")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
@@ -50,10 +55,13 @@ def build(
         WeightsError: if there are unknown tensors, or some are missing; lists all of them.
     """
     tensors = {row.ours: replace(row, tensor=row.tensor.float()) for row in renamed}
-    needed = ("embedding.weight", POSITIONS, "encoder.blocks.0.attention.layer.query.weight",
-              "encoder.blocks.0.mlp.layer.fc1.weight")  # fmt: skip
     problems = [f"  not understood: {name}" for name in unknown]
-    problems += [f"  missing: {name}" for name in needed if name not in tensors]
+    problems += [f"  missing: {name}" for name in AXES if name not in tensors and name not in OPTIONAL]
+    problems += [
+        f"  {AXES[name]} axes are wanted: {row.theirs} {list(row.tensor.shape)}"
+        for name, row in tensors.items()
+        if row.tensor.ndim != AXES.get(name, row.tensor.ndim)
+    ]
     if problems:
         raise WeightsError("\n".join([f"{file} is no image ViT that is known here:", *problems]))
     split = dict(split or {})
@@ -92,9 +100,9 @@ def fit_class_row(
         tensors[POSITIONS] = replace(table, tensor=torch.cat((zeros, table.tensor), dim=1))
         split[POSITIONS] = "with a row of zeros for the class token, which has no position there"
         count += 1
-    side = math.isqrt(count - token)
+    side = math.isqrt(max(count - token, 0))
     found = patches or (side, side)
-    if math.prod(found) != count - token:
+    if math.prod(found) != count - token or count == token:
         raise WeightsError(f"{file}: {count - token} positions are no grid of {found[0]}x{found[1]} patches.")
     return found
 

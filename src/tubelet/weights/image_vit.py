@@ -77,11 +77,10 @@ def from_jax(tensors: Mapping[str, Tensor], file: str, name: str) -> SourceModel
         if not n.startswith(prefix)
     )
     plain = {jax_names(n.removeprefix(prefix)): t for n, t in tensors.items() if n.startswith(prefix)}
-    renamed, unknown = read(scenic.current_names(plain), JAX)
-    query = next(
-        (r.theirs for r in renamed if r.ours == "encoder.blocks.0.attention.layer.query.weight"), None
-    )
-    heads = None if query is None else scenic.current_names(plain)[query].shape[1]
+    plain = scenic.current_names(plain)
+    renamed, unknown = read(plain, JAX)
+    query = plain.get("Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel")
+    heads = query.shape[1] if query is not None and query.ndim == 3 else None
     known = Known(format=name, activation="gelu_tanh", mean=HALF, std=HALF, heads=heads)
     return build(renamed, unknown, file, known, left)
 
@@ -177,7 +176,7 @@ def from_names(
             split[row.ours] = f"{row.ours.split('.')[-2]} of {list(kept[joint].shape)}"
         whole.append(replace(row, theirs=joint if joint in kept else row.theirs))
     if distilled:
-        where = next((i for i, row in enumerate(whole) if row.ours == POSITIONS), None)
+        where = next((i for i, r in enumerate(whole) if r.ours == POSITIONS and r.tensor.ndim == 3), None)
         if where is not None:
             table_rows = whole[where].tensor
             whole[where] = replace(
@@ -191,7 +190,7 @@ def split_qkv(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`attn.qkv` as `attn.query`, `attn.key` and `attn.value`."""
     split: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if ".attn.qkv." in name and tensor.shape[0] % 3 == 0:
+        if ".attn.qkv." in name and tensor.ndim and tensor.shape[0] % 3 == 0:
             for part, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
                 split[name.replace(".qkv.", f".{part}.")] = piece
         else:

@@ -58,7 +58,7 @@ def match(pattern: str, name: str) -> str | None:
 
 
 def read(tensors: Mapping[str, Tensor], table: Iterable[Rename]) -> tuple[list[Renamed], list[str]]:
-    """Give tensors our names and layouts; what no row of the table knows is returned by name."""
+    """Give tensors our names and layouts; what no row knows, or not in that shape, is returned by name."""
     rows = list(table)
     renamed: list[Renamed] = []
     unknown: list[str] = []
@@ -66,8 +66,12 @@ def read(tensors: Mapping[str, Tensor], table: Iterable[Rename]) -> tuple[list[R
         for row in rows:
             number = match(row.theirs, name)
             if number is not None:
-                ours = row.ours.replace("{i}", number)
-                renamed.append(Renamed(name, ours, row.layout.read(tensor).contiguous()))
+                try:
+                    laid_out = row.layout.read(tensor).contiguous()
+                except (RuntimeError, IndexError, TypeError):  # a layout of another number of axes
+                    unknown.append(f"{name}, in the shape {list(tensor.shape)}")
+                else:
+                    renamed.append(Renamed(name, row.ours.replace("{i}", number), laid_out))
                 break
         else:
             unknown.append(name)

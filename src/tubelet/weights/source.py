@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from tubelet.errors import WeightsError
@@ -46,8 +45,7 @@ class SourceModel:
 
     def __post_init__(self) -> None:
         """Refuse what is not whole."""
-        with torch.device("meta"):
-            own = ViViT(self.config).state_dict()
+        own = ViViT.hollow(self.config).state_dict()
         found = {r.ours: r.tensor for r in self.tensors}
         problems = [
             f"  missing: {name} {list(tensor.shape)}"
