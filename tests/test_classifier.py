@@ -79,6 +79,14 @@ def test_views_are_averaged(clip: Path) -> None:
     torch.testing.assert_close(one_by_one.logits, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_views_that_cannot_be_are_refused_before_any_video_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="4x2"):
+        list(make().predict_many([tmp_path / "missing.mp4"], "4x2"))
+    by_window = View(frames=4, stride=1, size=16, value_range=(0.0, 1.0), answers="window")
+    with pytest.raises(ConfigError, match="each window"):
+        make(by_window).predict(tmp_path / "missing.mp4", views="4x3")
+
+
 def test_bytes_and_precision(clip: Path) -> None:
     classifier = make()
     expected = classifier.predict(clip).logits

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -122,6 +122,7 @@ class Classifier:
 
         Raises:
             DecodeError: if the video cannot be read.
+            ConfigError: as for `predict_many`.
         """
         outcome = next(iter(self.predict_many([video], views)))
         if isinstance(outcome, Failure):
@@ -147,7 +148,14 @@ class Classifier:
             batch_size: most clips to put through the model at a time.
             ahead: how many videos to decode ahead.
             progress: show a progress bar on standard error.
+
+        Raises:
+            ConfigError: for views that cannot be, or that a model which answers for each window does not take.
         """
+        if views is not None:
+            if self.view.answers == "window":
+                raise ConfigError(f"This model answers for each window of time; views={views!r} do not apply.")
+            replace(self.view, views=views)  # refuses what cannot be, before any video is opened
         if self.view.answers == "window":
             outcomes = (self.predict_windows(video, batch_size) for video in videos)
         else:
