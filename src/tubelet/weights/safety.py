@@ -19,9 +19,20 @@ MOST_TENSORS = 20_000
 MOST_GROWTH = 16
 SMALL_BYTES = 2**26
 """An archive may unpack to this many times its own size, and these bytes more."""
-MOST_OPCODES = 1_000_000
+MOST_OPCODES = 500_000
 MOST_NESTING = 100
 """Steps of a pickle, and how deeply its values may hold each other. A tensor takes about 30 steps."""
+
+
+def stack_effect(opcode: pickletools.OpcodeInfo) -> tuple[bool, int, int]:
+    """Of a step of a pickle: whether it takes all above a mark, what else it takes, and how many values it leaves."""
+    before = opcode.stack_before
+    if pickletools.markobject in before:
+        return True, before.index(pickletools.markobject), len(opcode.stack_after)
+    return False, len(before), len(opcode.stack_after)
+
+
+STACK_EFFECTS = {opcode.name: stack_effect(opcode) for opcode in pickletools.opcodes}
 
 DTYPES: dict[str, torch.dtype] = {
     "float16": torch.float16,
@@ -100,7 +111,7 @@ def check_pickle(stream: IO[bytes]) -> None:
     for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if step > MOST_OPCODES:
             raise ValueError(f"its pickle has more than {MOST_OPCODES:,} steps")
-        name, before, after = opcode.name, opcode.stack_before, opcode.stack_after
+        name = opcode.name
         if name == "MARK":
             marks.append(len(depths))
         elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
@@ -108,16 +119,14 @@ def check_pickle(stream: IO[bytes]) -> None:
         elif name in ("GET", "BINGET", "LONG_BINGET"):
             depths.append(memo[int(argument or 0)])
         else:
-            if pickletools.markobject in before:
-                start = marks.pop() - before.index(pickletools.markobject)
-            else:
-                start = len(depths) - len(before)
+            above, taken, left = STACK_EFFECTS[name]
+            start = (marks.pop() if above else len(depths)) - taken
             if start < 0:
                 raise ValueError("its pickle takes what is not there")
             depth = 1 + max(depths[start:], default=-1)
             if depth > MOST_NESTING:
                 raise ValueError(f"its pickle nests more than {MOST_NESTING} values in each other")
-            depths[start:] = [depth] * len(after)
+            depths[start:] = [depth] * left
 
 
 def check_tensors(tensors: Mapping[str, Tensor], size: int) -> None:
