@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tubelet.models.config import ViViTConfig
+from tubelet.models.vivit import ViViT
 from tubelet.recipes.camera_motion import train as recipe_module
 from tubelet.recipes.camera_motion.flow import picture_flow
 from tubelet.recipes.camera_motion.generator import Clips, film, look, make_clip
@@ -26,10 +27,11 @@ from tubelet.recipes.camera_motion.moves import (
 )
 from tubelet.recipes.camera_motion.package import read_run
 from tubelet.recipes.camera_motion.scenes import Plate, make_plates
-from tubelet.recipes.camera_motion.scoring import CLASSES, balanced_accuracy, loss_of
+from tubelet.recipes.camera_motion.scoring import CLASSES, as_input, balanced_accuracy, loss_of
 from tubelet.recipes.camera_motion.symmetry import Batch, random_symmetry, swap
+from tubelet.recipes.camera_motion.waves import Features, ridge, start_from_motion
 
-CLEAN = Clips(seed=3, side=64, harm=0.0, objects=0.0)
+CLEAN = Clips(seed=3, frames=16, side=64, harm=0.0, objects=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +139,7 @@ def test_same_seed_same_clip_other_index_other_clip(plates: list[Plate]) -> None
     assert one.motion == again.motion
     assert torch.equal(one.frames, again.frames)
     assert not torch.equal(one.frames, make_clip(clips, plates, 6).frames)
-    assert one.frames.shape == (16, 3, 32, 32)
+    assert one.frames.shape == (32, 3, 32, 32)
     assert one.frames.dtype == torch.uint8
 
 
@@ -205,6 +207,59 @@ def test_ambiguous_moves_do_not_count() -> None:
     assert balanced_accuracy(labels, labels) == dict.fromkeys(HEADS, 1.0)
 
 
+def test_the_balanced_loss_weighs_classes_alike() -> None:
+    """Three easy clips of one class count as much as one hard clip of the other."""
+    labels = torch.tensor([[1, 1, 1, 1, 0, 0]] * 3 + [[1, 1, 1, 1, 0, 1]])
+    logits = torch.zeros(4, sum(CLASSES))
+    logits[:, -2] = 2.0  # says no cut, which is wrong once
+    right, wrong = np.log1p(np.exp(-2)), np.log1p(np.exp(2))
+    others = 4 * np.log(3) + np.log(2)
+    assert float(loss_of(logits, labels)) == pytest.approx(others + (right + wrong) / 2, rel=1e-5)
+
+
+def test_ridge_finds_a_weighted_line() -> None:
+    inputs = torch.randn(200, 3)
+    truth = torch.tensor([[1.0, -2.0], [0.5, 0.0], [0.0, 3.0]])
+    targets = inputs @ truth + torch.tensor([4.0, -1.0])
+    targets[100:] = 99.0  # of no weight
+    weights = torch.cat([torch.ones(100), torch.zeros(100)])
+    weight, bias = ridge(inputs, targets, weights, 1e-6)
+    assert torch.allclose(weight, truth, atol=1e-3)
+    assert torch.allclose(bias, torch.tensor([4.0, -1.0]), atol=1e-3)
+
+
+def test_the_model_starts_with_motion() -> None:
+    """Before the first step, a few clips of one texture tell left from right, in the tokens and at the head."""
+    plates = make_plates(0, textures=6, photographs=())
+    settings = Clips(seed=4, side=24, harm=0.0, objects=0.0, easiest=0.5, single=1.0)
+    batch = Batch.of([make_clip(settings, plates, i) for i in range(160)])
+    config = ViViTConfig(
+        frames=32,
+        size=24,
+        tubelet=(8, 6, 6),
+        width=96,
+        depth=2,
+        heads=4,
+        hidden=192,
+        pool="mean",
+        classes=CLASSES,
+    )
+    model = ViViT(config, torch.Generator().manual_seed(0))
+    start_from_motion(model, Batch(*(part[:120] for part in batch)), torch.Generator().manual_seed(0))
+    assert model.encoder is not None
+    seen: list[Tensor] = []
+    model.encoder.blocks[0].register_forward_hook(lambda _, __, tokens: seen.append(tokens))
+    with torch.no_grad():
+        logits = model(as_input(batch.clips[120:]))
+    flow = seen[0][..., list(Features.of(96).flow)]
+    truth = batch.flow[120:].flatten(1, 3)
+    for axis in (0, 1):
+        together = torch.stack([flow[..., axis].mean(1), truth[..., axis].mean(1)])
+        assert float(torch.corrcoef(together)[0, 1]) > 0.6
+    right_minus_left = logits[:, 2] - logits[:, 0]
+    assert float(torch.corrcoef(torch.stack([right_minus_left, batch.rates[120:, 0]]))[0, 1]) > 0.4
+
+
 def test_the_recipe_trains_resumes_and_packs(
     tmp_path, monkeypatch: pytest.MonkeyPatch, plates: list[Plate]
 ) -> None:
@@ -221,12 +276,12 @@ def test_the_recipe_trains_resumes_and_packs(
         def __exit__(self, *_: object) -> None: ...
 
     tiny = ViViTConfig(
-        frames=16,
+        frames=32,
         size=24,
         tubelet=(8, 12, 12),
-        width=32,
+        width=96,
         depth=2,
-        heads=2,
+        heads=4,
         hidden=64,
         pool="mean",
         classes=CLASSES,
@@ -256,4 +311,4 @@ def test_the_recipe_trains_resumes_and_packs(
     assert not torch.equal(longer.head.weight, model.head.weight)
     classifier = read_run(tmp_path)
     assert classifier.labels.classes == CLASSES
-    assert classifier.view.frames_per_second == 8
+    assert classifier.view.frames_per_second == 16

@@ -31,10 +31,10 @@ class Clips:
     """The settings of the generator."""
 
     seed: int
-    frames: int = 16
-    side: int = 64
+    frames: int = 32
+    side: int = 48
     duration_seconds: float = 2.0
-    grid: tuple[int, int, int] = (2, 4, 4)
+    grid: tuple[int, int, int] = (4, 4, 4)
     """Tubelets of the model, for `Sample.flow`."""
     easiest: float = 0.0
     """See `draw_motion`."""

@@ -19,11 +19,16 @@ def as_input(clips: Tensor) -> Tensor:
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum over the heads of the cross-entropies; ambiguous moves do not count."""
+    """Sum over the heads of the cross-entropies, every class of a head counting the same, as in the score.
+
+    Ambiguous moves do not count.
+    """
     losses: list[Tensor] = []
     for head, part in zip(labels.T, logits.split(CLASSES, dim=1), strict=True):
-        known = (head != AMBIGUOUS).sum().clamp(min=1)
-        losses.append(F.cross_entropy(part, head, ignore_index=AMBIGUOUS, reduction="sum") / known)
+        known = head != AMBIGUOUS
+        chosen = F.one_hot(head[known], part.shape[1]).float()  # (known, classes)
+        each = -(F.log_softmax(part[known], dim=1) * chosen).sum(0) / chosen.sum(0).clamp(min=1)
+        losses.append(each.sum() / (chosen.sum(0) > 0).sum().clamp(min=1))
     return torch.stack(losses).sum()
 
 

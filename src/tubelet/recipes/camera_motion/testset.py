@@ -1,7 +1,7 @@
 """The test set: virtual camera moves over real videos that training never sees.
 
 Each source is a stretch of real footage whose own camera stands still, or one frozen frame of it. A virtual
-camera films it at 25 frames per second, the result goes through H.264, and 16 frames of the two seconds are
+camera films it at 25 frames per second, the result goes through H.264, and 32 frames of the two seconds are
 kept at their full size. The seed is fixed: clip i of a source is always the same.
 
 F: frames kept, H, W: pixels of a filmed frame.
@@ -25,7 +25,7 @@ from tubelet.recipes.camera_motion.scenes import HELD_OUT, PHOTOGRAPHS, read_pho
 SEED = 20210329
 DURATION_SECONDS = 2.0
 FPS = 25
-KEPT = 16
+KEPT = 32
 SIZES = ((144, 256), (160, 214), (200, 150))
 """(height, width) of the filmed frames: 16:9, 4:3 and upright."""
 

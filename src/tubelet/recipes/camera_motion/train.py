@@ -31,12 +31,12 @@ from tubelet.recipes.camera_motion.generator import Clips, make_clip
 from tubelet.recipes.camera_motion.scenes import HELD_OUT, PHOTOGRAPHS, Plate, make_plates
 from tubelet.recipes.camera_motion.scoring import CLASSES, as_input, balanced_accuracy, loss_of, predict
 from tubelet.recipes.camera_motion.symmetry import Batch, random_symmetry
-from tubelet.recipes.camera_motion.waves import start_from_waves
+from tubelet.recipes.camera_motion.waves import start_from_motion
 
 MODEL = ViViTConfig(
     attention="joint",
     pool="mean",
-    frames=16,
+    frames=32,
     size=48,
     tubelet=(8, 12, 12),
     width=192,
@@ -45,7 +45,7 @@ MODEL = ViViTConfig(
     hidden=384,
     classes=CLASSES,
 )
-"""Long tubelets: a patch seen over a second shows its motion to the very first layer."""
+"""Long tubelets: a patch seen over half a second shows its motion to the very first layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +53,16 @@ class CameraMotion:
     """The recipe: all that fixes a run."""
 
     model: ViViTConfig = MODEL
-    clips: Clips = field(default_factory=lambda: Clips(seed=1, side=48))
+    clips: Clips = field(default_factory=lambda: Clips(seed=1))
     textures: int = 160
     """Procedural plates beside the photographs."""
-    steps: int = 1800
+    steps: int = 3600
     batch: int = 64
-    fresh: int = 16
+    fresh: int = 12
     """New clips in every step; the others of a batch come from the pool."""
     pool: int = 6144
-    learning_rate: float = 2e-3
-    warmup: int = 50
+    learning_rate: float = 1e-3
+    warmup: int = 100
     weight_decay: float = 0.05
     max_grad_norm: float = 1.0
     held_out: int = 512
@@ -132,7 +132,6 @@ class Trainer:
         self.recipe = recipe
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.model = ViViT(recipe.model, self.generator)
-        start_from_waves(self.model, self.generator)
         self.lesson = DenseLesson(self.model)
         self.parameters = [*self.model.parameters(), *self.lesson.parameters()]
         decayed = [p for p in self.parameters if p.ndim > 1]
@@ -160,6 +159,12 @@ class Trainer:
             whole[slots] = part
         self.made += len(new.clips)
         self.filled += len(new.clips)
+
+    def start(self) -> None:
+        """Give a new model its first weights, by the clips that are there."""
+        assert self.pool is not None, "no clips yet"
+        first = Batch(*(part[: self.filled] for part in self.pool))
+        start_from_motion(self.model, random_symmetry(first, self.generator), self.generator)
 
     def learn(self, fresh: int) -> Tensor:
         """One step: the newest `fresh` clips and others of the pool. Returns the loss."""
@@ -232,6 +237,9 @@ def train(recipe: CameraMotion, out: Path, *, minutes_between_saves: float = 3) 
         while fill > 0:
             trainer.take(new := next(chunks))
             fill -= len(new.clips)
+        if trainer.step == 0:
+            trainer.start()
+            write_log(out, trainer, None, held_out)
         saved, mean = time.monotonic(), torch.tensor(0.0)
         while trainer.step < recipe.steps:
             trainer.take(next(chunks))
@@ -250,14 +258,15 @@ def train(recipe: CameraMotion, out: Path, *, minutes_between_saves: float = 3) 
     return trainer.model
 
 
-def write_log(out: Path, trainer: Trainer, loss: float, held_out: Batch | None) -> None:
-    """One line of JSON: step, loss, and where given the balanced accuracies on held-out scenes."""
-    line = {
+def write_log(out: Path, trainer: Trainer, loss: float | None, held_out: Batch | None) -> None:
+    """One line of JSON: step, and where given the loss and the balanced accuracies on held-out scenes."""
+    line: dict[str, float] = {
         "step": trainer.step,
         "clips": trainer.made,
         "cpu_seconds": round(time.process_time()),
-        "loss": round(loss, 4),
     }
+    if loss is not None:
+        line["loss"] = round(loss, 4)
     if held_out is not None:
         line |= {
             k: round(v, 4)
