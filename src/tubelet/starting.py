@@ -1,5 +1,6 @@
 """A new classifier from a source: an image ViT, or a classifier that looks at other clips or names other things."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -41,7 +42,8 @@ def view_for(source: SourceModel, config: ViViTConfig, rule: ChannelRule) -> Vie
         mean, std = new_normalisation(*source.normalisation, channels, rule)
     resize = view.resize
     if isinstance(resize, int):
-        resize = round(resize * min(config.pixels) / min(view.height, view.width))
+        side, smallest = min(config.pixels), 1.0 if view.jitter is None else view.jitter[0]
+        resize = max(round(resize * side / min(view.height, view.width)), math.ceil(side / smallest))
     elif resize is not None:
         (rows, columns), (height, width) = resize, config.pixels
         resize = round(rows * height / view.height), round(columns * width / view.width)

@@ -1,5 +1,6 @@
 """Image ViTs against the live libraries of their authors, with random weights: features and logits 1e-5."""
 
+import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import tubelet
 from tubelet.errors import WeightsError
+from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
 from tubelet.weights.image_names import TIMM
 from tubelet.weights.image_vit import join_qkv, read_image_vit
@@ -161,8 +164,6 @@ def test_dino(tmp_path: Path) -> None:
 
 
 def small() -> dict[str, Tensor]:
-    from tubelet.models.config import ViViTConfig
-
     config = ViViTConfig(
         frames=1,
         size=16,
@@ -214,3 +215,35 @@ def test_positions_without_a_class_tokens(tmp_path: Path) -> None:
     table = source.named["encoder.positions.table"]
     assert not table[:, 0].any()
     assert torch.equal(table[:, 1:], tensors["pos_embed"][:, 1:])
+
+
+def test_a_folder_of_timm(tmp_path: Path) -> None:
+    save_file(small(), tmp_path / "model.safetensors")
+    config: dict[str, Any] = {"architecture": "vit_tiny_patch8_16", "num_classes": 3}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_image_vit(tmp_path).view.mean == (0.485, 0.456, 0.406)
+    config["pretrained_cfg"] = {"mean": [0.5, 0.4, 0.3], "std": [0.5, 0.5, 0.5]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    source = read_image_vit(tmp_path)
+    assert source.normalisation == ((0.5, 0.4, 0.3), (0.5, 0.5, 0.5))
+    assert set(source.assumed) == {"heads"}
+    assert tubelet.load(tmp_path, tubelet.start_config(tmp_path, frames=4)).view.mean == (0.5, 0.4, 0.3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"patch_size": 0}, {"image_size": "big"}, {"image_size": []}, {"num_attention_heads": 0},
+        {"num_attention_heads": 300}, {"id2label": {"a": "b"}}, {"layer_norm_eps": -1}, {"hidden_act": ["gelu"]},
+        {"image_size": 48}, {"id2label": 3}, {"layer_norm_eps": "small"}, {"id2label": {"0": "a", "1": "a"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_configs_that_make_no_sense(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    transformers = pytest.importorskip("transformers", reason="makes a folder with the live library")
+    transformers.ViTForImageClassification(transformers.ViTConfig(**SIZES)).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **wrong}))
+    with pytest.raises(WeightsError):
+        read_image_vit(tmp_path)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,10 @@ HALF = (0.5, 0.5, 0.5)
 TORCH_FILES = (".safetensors", ".bin", ".pt", ".pth")
 HUGGINGFACE_TYPES = ("vit", "deit")
 
+TIMM_KNOWN = Known(
+    format="image ViT (timm names)", activation="gelu_erf", mean=IMAGENET_MEAN, std=IMAGENET_STD
+)
+
 NO_SUCH_TOKEN = "a ViViT has no distillation token"
 LEFT_OUT = (
     ("dist_token", NO_SUCH_TOKEN),
@@ -42,23 +47,33 @@ def holds_image_vit(path: Path) -> bool:
     """Whether a file or folder can only hold an image ViT. Of a Scenic checkpoint its tensors tell."""
     if path.is_dir():
         config = path / "config.json"
-        return config.is_file() and read_json(config).get("model_type") in HUGGINGFACE_TYPES
+        theirs = read_json(config) if config.is_file() else {}
+        return theirs.get("model_type") in HUGGINGFACE_TYPES or is_timm(theirs)
     return path.suffix in (*TORCH_FILES, ".npz")
+
+
+def is_timm(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is one that timm writes beside a ViT or DeiT."""
+    return str(config.get("architecture")).startswith(("vit_", "deit_"))
 
 
 def read_image_vit(path: Path) -> SourceModel:
     """An image ViT from a file or folder.
 
     Known: timm's, DeiT's and DINO's names, and those of Hugging Face's ViT and DeiT, in a safetensors or PyTorch
-    file; a Hugging Face folder of a ViT or DeiT; an `.npz` of `vision_transformer` (AugReg) or big_vision; a Scenic
-    checkpoint.
+    file; a folder of Hugging Face's ViT or DeiT, or of timm's; an `.npz` of `vision_transformer` (AugReg) or
+    big_vision; a Scenic checkpoint.
 
     Raises:
         WeightsError: if it cannot be read, or holds tensors that belong to no image ViT, or not all that do; lists
             all of them.
     """
     if path.is_dir():
-        return read_huggingface(path)
+        theirs = read_json(path / "config.json")
+        try:
+            return read_timm(path, theirs) if is_timm(theirs) else read_huggingface(path, theirs)
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            raise WeightsError(f"{path}: a config there makes no sense: {error!r}.") from error
     if path.suffix == ".npz":
         return from_jax(read_npz(path), str(path), "image ViT (JAX archive)")
     if path.suffix in TORCH_FILES:
@@ -89,10 +104,7 @@ def from_torch(tensors: Mapping[str, Tensor], file: str) -> SourceModel:
     """An image ViT from a state dict: the names tell whose it is."""
     tensors, left = unwrap(tensors)
     if "patch_embed.proj.weight" in tensors:
-        known = Known(
-            format="image ViT (timm names)", activation="gelu_erf", mean=IMAGENET_MEAN, std=IMAGENET_STD
-        )
-        return from_names(tensors, TIMM, file, known, left)
+        return from_names(tensors, TIMM, file, TIMM_KNOWN, left)
     distilled = any("distillation_token" in name for name in tensors)
     known = Known(
         format="image ViT (Hugging Face names)",
@@ -123,13 +135,23 @@ def huggingface_table(tensors: Iterable[str]) -> list[Rename]:
     return HUGGINGFACE_5 if any(name.startswith("layers.") for name in tensors) else HUGGINGFACE
 
 
-def read_huggingface(folder: Path) -> SourceModel:
+def read_timm(folder: Path, theirs: Mapping[str, Any]) -> SourceModel:
+    """The ViT of a folder of timm's, whose config says the values that it wants of pixels."""
+    values: Mapping[str, Any] = theirs.get("pretrained_cfg", {})
+    tensors, left = unwrap(read_tensors(folder))
+    found = from_names(tensors, TIMM, str(folder), TIMM_KNOWN, left)
+    if not {"mean", "std"} <= set(values):
+        return found
+    view = replace(found.view, mean=tuple(values["mean"]), std=tuple(values["std"]))
+    return replace(found, view=view, assumed={n: why for n, why in found.assumed.items() if n != "mean, std"})
+
+
+def read_huggingface(folder: Path, theirs: Mapping[str, Any]) -> SourceModel:
     """The ViT or DeiT of a Hugging Face folder, with what its configs say of heads, norm, activation and values.
 
     Raises:
         WeightsError: if it is no such folder, or asks for what an image ViT here does not have.
     """
-    theirs = read_json(folder / "config.json")
     kind = theirs.get("model_type")
     if kind not in HUGGINGFACE_TYPES:
         raise WeightsError(f"{folder / 'config.json'} is for a {kind!r} model, not for a 'vit' or 'deit'.")
