@@ -9,8 +9,10 @@ import torch
 
 import tubelet
 from tests import fake_hub
-from tubelet import Classifier, Labels, View, ViViT, ViViTConfig, WeightsError
+from tubelet import Classifier, ConfigError, Labels, View, ViViT, ViViTConfig, WeightsError
+from tubelet.cli import convert
 from tubelet.hub import fetch, is_repo_id, push
+from tubelet.weights.to_huggingface import write_huggingface
 
 # The Hub's own client sends a file in a way that its HTTP library frowns upon.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -114,3 +116,27 @@ def test_hub_ids() -> None:
     assert is_repo_id("google/vivit-b-16x2-kinetics400")
     for text in ("runs", "runs/", "/runs/mine", "a/b/c", "./a/b", "a/../b", "../a", "a b/c", "a/b--c"):
         assert not is_repo_id(text)
+
+
+def test_a_folder_of_hugging_face(hub: fake_hub.Hub, tmp_path: Path) -> None:
+    classifier = build()
+    view = View.huggingface({"do_normalize": False, "size": {"shortest_edge": 10}, "crop_size": 8}, frames=4)
+    write_huggingface(classifier.model, view, classifier.labels, tmp_path / "theirs")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "theirs").iterdir()}
+    hub.models["google/small-vivit"] = files | {
+        "flax_model.msgpack": b"large",
+        "pytorch_model.bin": b"pickle",
+    }
+    for revision in (None, "main"):
+        loaded = tubelet.load("google/small-vivit", revision=revision)
+        clip = torch.rand(1, 4, 3, 8, 8)
+        with torch.no_grad():
+            assert torch.equal(loaded.model(clip), classifier.model(clip))
+        assert (loaded.view, loaded.labels) == (view, classifier.labels)
+    assert not [line for line in hub.requests if "msgpack" in line or "pytorch_model" in line]
+    arguments = ["google/small-vivit", str(tmp_path / "ours"), "--revision", "main"]
+    assert convert.main("tubelet convert", arguments) == 0
+    assert tubelet.load(tmp_path / "ours").labels == classifier.labels
+    for here in ("camera-motion", tmp_path / "ours"):
+        with pytest.raises(ConfigError, match="belongs to ids of the Hub"):
+            tubelet.load(here, revision="main")

@@ -30,12 +30,18 @@ MODELS: dict[str, Path] = {"camera-motion": Path(__file__).parent / "zoo" / "cam
 """The trained models that come with the package: their names, and their folders."""
 
 
-def load(path: str | Path, config: ViViTConfig | None = None, *, labels: Labels | None = None) -> Classifier:
+def load(
+    path: str | Path,
+    config: ViViTConfig | None = None,
+    *,
+    labels: Labels | None = None,
+    revision: str | None = None,
+) -> Classifier:
     """A classifier from a file or folder of any known format, or a model of the package by its name.
 
-    Known: a folder that Tubelet saved; a Hugging Face ViViT folder; a Scenic ViViT checkpoint (flax msgpack);
-    an image ViT (see `tubelet.start_from`) as the start of the ViViT that `config` describes, whose head is then new;
-    the names in `tubelet.loading.MODELS`.
+    Known: a folder that Tubelet saved; a Hugging Face folder of a ViViT or a VideoMAE; a Scenic ViViT checkpoint
+    (flax msgpack); an image ViT (see `tubelet.start_from`) as the start of the ViViT that `config` describes, whose
+    head is then new; the names in `tubelet.loading.MODELS`.
 
     What the tensors fix is read from them. What they do not fix comes from `config`, or is a named default that
     the report, `.report` of what is returned, lists as assumed. No file beside a checkpoint is looked at.
@@ -44,11 +50,17 @@ def load(path: str | Path, config: ViViTConfig | None = None, *, labels: Labels 
         path: the file or folder, the name, or an id of the Hugging Face Hub (`owner/name`), from which it is fetched.
         config: the architecture, where the file does not say it whole. Required for an image ViT. Of Scenic's model
             zoo, `scenic_zoo(NAME)` says also how the model looks at a video and which heads it has.
-        labels: the class names, where the file does not say them.
+        labels: the class names, where the file does not say them. Required for a Hugging Face encoder without a head.
+        revision: the branch, tag or commit of a Hub id. None: `main`.
 
     Raises:
         WeightsError: if the file is of no known format, cannot be read, or does not fit; lists all that does not.
+        ConfigError: if a revision is given of what is no Hub id.
     """
+    if revision is not None:
+        if str(path) in MODELS or Path(path).exists():
+            raise ConfigError(f"revision={revision!r} belongs to ids of the Hub, and {path} is here.")
+        path = fetch(str(path), revision)
     found = read(path, config, labels)
     if isinstance(found, Classifier):
         return found

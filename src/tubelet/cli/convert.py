@@ -13,11 +13,13 @@ class Convert:
     """Any known weights into a Tubelet folder, or into one that Hugging Face's ViViT loads."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A file, a folder, or a name, as for tubelet.load."""
+    """A file, a folder, a name, or an id of the Hugging Face Hub, as for tubelet.load."""
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """The folder to write; it must be empty, or not be there yet."""
     to: Literal["tubelet", "huggingface"] = "tubelet"
     """For whom: Tubelet, or VivitForVideoClassification of transformers, which has Model 1 only."""
+    revision: str | None = None
+    """The branch, tag or commit of a Hub id. Default: main."""
 
 
 def main(prog: str, arguments: Sequence[str]) -> int:
@@ -29,7 +31,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
 
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise WeightsError(f"{options.out} is not empty: write into another folder.")
-    classifier = load(options.model)
+    classifier = load(options.model, revision=options.revision)
     if classifier.report is not None:
         print(classifier.report)
     if options.to == "huggingface":

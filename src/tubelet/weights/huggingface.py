@@ -205,10 +205,3 @@ def read_classifier(folder: Path, labels: Labels | None = None) -> tuple[ViViT, 
     view, assumed = read_view(folder, plan)
     report = LoadReport(str(folder), plan.format, (*taken, *rows, *fresh_rows), assumed)
     return model.eval(), view, found, report
-
-
-def load_huggingface(folder: Path) -> tuple[ViViT, tuple[str, ...] | None, LoadReport]:
-    """The ViViT of a Hugging Face folder, its class names (None if they are only numbered), and the report."""
-    model, _, labels, report = read_classifier(folder)
-    names = None if labels == Labels.numbered(labels.classes) else labels.heads[0].classes
-    return model, names, report
