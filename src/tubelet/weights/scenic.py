@@ -299,10 +299,7 @@ def build_scenic(
     if config is None:
         config, assumed = infer_config(parameters, file, classes)
     names = table(is_image_vit(parameters), is_factorised_attention(parameters))
-    try:
-        renamed, unknown = read(parameters, names)
-    except (ValueError, IndexError, RuntimeError) as error:  # from a layout, if the tensor has other axes
-        raise WeightsError(f"{file} holds a tensor with other axes than any ViViT's: {error}.") from error
+    renamed, unknown = read(parameters, names)
     model = ViViT.hollow(config)
     load_strictly(model, {r.ours: r.tensor.float() for r in renamed}, file, unknown)
     rows = tuple(Row("taken", r.theirs, r.ours, tuple(r.tensor.shape)) for r in renamed)
@@ -315,9 +312,11 @@ def build_release(parameters: Mapping[str, Tensor], file: str, named: Release) -
     Raises:
         WeightsError: if the file is not of this release; lists every tensor concerned.
     """
-    config = named.config
-    found = depth(parameters, "TemporalTransformer")
-    if found in named.temporal_depths:
-        config = replace(config, temporal_depth=found)
-    model, report = build_scenic(parameters, file, config)
+    model, report = build_scenic(parameters, file, release_config(parameters, named))
     return model, replace(report, format=f"Scenic ViViT, {named.name}")
+
+
+def release_config(parameters: Mapping[str, Tensor], named: Release) -> ViViTConfig:
+    """The architecture of a release, as deep in time as a file that may be of it."""
+    found = depth(parameters, "TemporalTransformer")
+    return replace(named.config, temporal_depth=found) if found in named.temporal_depths else named.config
