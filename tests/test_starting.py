@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor
 
 import tubelet
@@ -16,6 +17,10 @@ from tests.parity.test_scenic import config_of
 from tests.test_classifier import film
 from tubelet.cli import predict, train
 from tubelet.errors import ConfigError
+from tubelet.weights.files import read_safetensors
+from tubelet.weights.image_names import TIMM
+from tubelet.weights.image_vit import join_qkv
+from tubelet.weights.rename import write
 
 SMALL = tubelet.ViViTConfig(
     frames=4, size=16, tubelet=(2, 8, 8), width=8, depth=2, heads=2, hidden=12, classes=(3,)
@@ -137,3 +142,20 @@ def test_training_from_a_vivit_from_the_shell(tmp_path: Path, capsys: pytest.Cap
     assert found.model.config.frames == 2
     assert predict.main("tubelet predict", [str(clips), "--model", str(out)]) == 0
     assert "left" in capsys.readouterr().out
+
+
+def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = replace(SMALL, frames=1, tubelet=(1, 8, 8), width=64, heads=1)
+    tensors = join_qkv(write(tubelet.ViViT(picture).state_dict(), TIMM, lambda _: 1))
+    save_file(tensors, tmp_path / "vit.safetensors")
+    config = tubelet.start_config(tmp_path / "vit.safetensors", frames=4)
+    reads: list[Path] = []
+
+    def counted(path: Path) -> dict[str, Tensor]:
+        reads.append(path)
+        return read_safetensors(path)
+
+    monkeypatch.setattr("tubelet.weights.image_vit.read_safetensors", counted)
+    loaded = tubelet.load(tmp_path / "vit.safetensors", config)
+    assert len(reads) == 1
+    assert loaded.view.mean == (0.485, 0.456, 0.406)
