@@ -25,6 +25,7 @@ style: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/camera_motion.py src/tubelet/zoo/camera_motion --classical
 
 $(VENV)/bin/python:
