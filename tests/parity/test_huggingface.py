@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tubelet.cli import convert
 from tubelet.errors import WeightsError
 from tubelet.labels import Labels
+from tubelet.loading import load
 from tubelet.weights.huggingface import read_classifier
 
 transformers = pytest.importorskip("transformers", reason="the live comparison needs transformers")
@@ -171,6 +173,13 @@ def test_a_pretrained_videomae_starts_a_classifier(tmp_path: Path, kind: str, me
     assert near(ours.features(video), expected)
     assert "left out: decoder.norm.weight" in str(report) or kind == "VideoMAEModel"
     assert ("layernorm.weight" in [r.theirs.split("videomae.")[-1] for r in report.rows]) == (not mean)
+
+
+def test_the_command_gives_a_pretrained_videomae_its_classes(tmp_path: Path) -> None:
+    make(tmp_path / "theirs", "VideoMAEForPreTraining")
+    arguments = [str(tmp_path / "theirs"), str(tmp_path / "ours"), "--labels", "jump", "run"]
+    assert convert.main("tubelet convert", arguments) == 0
+    assert load(tmp_path / "ours").labels == Labels.single(["jump", "run"])
 
 
 def test_a_bare_vivit_starts_a_classifier_on_its_pooler(tmp_path: Path) -> None:

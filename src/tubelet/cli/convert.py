@@ -20,18 +20,22 @@ class Convert:
     """For whom: Tubelet, or VivitForVideoClassification of transformers, which has Model 1 only."""
     revision: str | None = None
     """The branch, tag or commit of a Hub id. Default: main."""
+    labels: tuple[str, ...] = ()
+    """The names of the classes, where the file has none or an encoder has no classifier yet."""
 
 
 def main(prog: str, arguments: Sequence[str]) -> int:
     """Exit code 0 when the folder is written."""
     options = tyro.cli(Convert, prog=prog, args=arguments)
     from tubelet.errors import WeightsError
+    from tubelet.labels import Labels
     from tubelet.loading import load
     from tubelet.weights.to_huggingface import write_huggingface
 
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise WeightsError(f"{options.out} is not empty: write into another folder.")
-    classifier = load(options.model, revision=options.revision)
+    labels = Labels.single(options.labels) if options.labels else None
+    classifier = load(options.model, labels=labels, revision=options.revision)
     if classifier.report is not None:
         print(classifier.report)
     if options.to == "huggingface":
