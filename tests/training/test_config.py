@@ -30,6 +30,8 @@ RUN = Train(
         ({"workers": -1}, "workers=-1"),
         ({"model": replace(JOINT, frames=8)}, "8 frames and the view shows 4"),
         ({"frozen": Frozen()}, "factorised_encoder only"),
+        ({"lora": 4}, "give a start"),
+        ({"lora": 0}, "lora=0"),
         ({"trainable_blocks": 3}, "trainable_blocks=3 of a model of 2"),
         ({"optimizer": Optimizer(layer_decay=0.5)}, "there is none"),
         (

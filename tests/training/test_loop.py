@@ -13,8 +13,9 @@ from tubelet.data.folders import Folders
 from tubelet.errors import ConfigError, DataError, TubeletError
 from tubelet.evaluation import evaluate
 from tubelet.models.config import ViViTConfig
-from tubelet.training import Frozen, Optimizer, Train, loop, train
+from tubelet.training import Frozen, Optimizer, Pretrained, Train, loop, train
 from tubelet.video.view import View
+from tubelet.weights.start import Start
 
 JOINT = ViViTConfig(frames=8, size=32, tubelet=(2, 8, 8), width=48, depth=2, heads=4, hidden=96, pool="mean")
 FACTORISED = replace(JOINT, attention="factorised_encoder", depth=1, temporal_depth=1)
@@ -139,6 +140,39 @@ def test_only_the_last_blocks_learn(small: Path, tmp_path: Path):
     assert torch.equal(before["embedding.weight"], after["embedding.weight"])
     name = "encoder.blocks.1.mlp.layer.fc1.weight"
     assert not torch.equal(before[name], after[name])
+
+
+def test_only_adapters_and_head_learn_and_are_saved_merged(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("peft")
+    train(run_of(small, tmp_path / "start", epochs=1), progress=False)
+    start = Pretrained(file=tmp_path / "start", rules=Start(heads="kept"))
+    run = run_of(small, tmp_path / "whole", start=start, lora=2, epochs=2)
+    before = {k: v.clone() for k, v in Classifier.load(tmp_path / "start").model.state_dict().items()}
+    whole = train(run, progress=False)
+    after = whole.model.state_dict()
+    assert list(after) == list(before), "a plain model"
+    changed = {
+        name for name in after if not name.startswith("head.") and not torch.equal(after[name], before[name])
+    }
+    assert changed
+    assert all(name.endswith((".query.weight", ".value.weight")) for name in changed)
+    learn, stops = loop.learn, [1]
+
+    def interrupted(*args: Any) -> float:
+        if args[4] in stops:
+            stops.clear()
+            raise KeyboardInterrupt
+        return learn(*args)
+
+    monkeypatch.setattr(loop, "learn", interrupted)
+    parts = replace(run, out=tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, progress=False)
+    resumed = train(parts, progress=False)
+    for one, other in zip(weights_of(whole), weights_of(resumed), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_nothing_that_a_user_made_is_overwritten(small: Path, tmp_path: Path):

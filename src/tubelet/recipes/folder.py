@@ -33,6 +33,7 @@ def folder(
     frozen_epochs: int = 0,
     frozen_draws: int = 4,
     frozen_lr: float = 1e-3,
+    lora: int | None = None,
     batch_size: int = 16,
     lr: float = 3e-4,
     backbone_lr_scale: float | None = None,
@@ -67,6 +68,8 @@ def folder(
         frozen_epochs: passes of a first stage on stored frame vectors, for Model 2 (see `Frozen`).
         frozen_draws: random views of each clip that this first stage stores.
         frozen_lr: highest learning rate of this first stage.
+        lora: rank of adapters: only these and the head learn, and the model is saved with them merged. Needs `start`
+            and the extra `lora`; give a higher `lr`, such as 1e-3. None: no adapters.
         batch_size: clips at a time.
         lr: highest learning rate.
         backbone_lr_scale: factor on the rate of everything below the temporal encoder or the head. None: 0.1 after
@@ -123,6 +126,7 @@ def folder(
         start=None if start is None else Pretrained(file=start, rules=rules),
         frozen=frozen if frozen_epochs else None,
         epochs=epochs,
+        lora=lora,
         batch_size=batch_size,
         optimizer=Optimizer(lr=lr, backbone_lr_scale=backbone_lr_scale),
         label_smoothing=label_smoothing,

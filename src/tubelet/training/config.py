@@ -121,6 +121,9 @@ class Train:
     """Clips at a time."""
     trainable_blocks: int | None = None
     """Main stage: how many of the backbone's last blocks learn, with all above; None: everything."""
+    lora: int | None = None
+    """Rank of adapters beside query and value of every block: only these and the head learn, and the saved model has
+    them merged (see `tubelet.lora`). None: no adapters. They want a higher rate than a whole model, such as 1e-3."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """Of the main stage."""
     label_smoothing: float = 0.1
@@ -155,6 +158,13 @@ class Train:
                 f"trainable_blocks={self.trainable_blocks} of a model of {self.model.depth} blocks: give 0 to "
                 f"{self.model.depth}, or None for the whole model."
             )
+        if self.lora is not None:
+            check_counts(lora=self.lora)
+            if self.start is None or self.frozen is not None or self.trainable_blocks is not None:
+                raise ConfigError(
+                    "lora freezes what the model starts from: give a start, and neither a frozen stage nor "
+                    "trainable_blocks."
+                )
         if self.patience is not None and self.patience < 1:
             raise ConfigError(f"patience={self.patience} is below 1; None never stops early.")
         if self.workers < 0:

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from tubelet import lora
 from tubelet.classifier import Classifier
 from tubelet.data.dataset import mix
 from tubelet.errors import DataError, TubeletError
@@ -115,6 +116,10 @@ def build_model(run: Train) -> tuple[ViViT, LoadReport | None]:
     model, report = ViViT(config, torch.Generator().manual_seed(run.seed)), None
     if run.start is not None:
         report = fill(model, open_source(run.start.file), run.start.rules, run.data.labels)
+    if run.lora is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.seed)  # peft draws from torch's own source
+            lora.add(model, run.lora)
     model.checkpoint_activations(run.checkpoint_activations)
     return model, report
 

@@ -159,7 +159,8 @@ def main_stage(
     console: Console,
 ) -> Stage:
     """The stage on videos: the whole model, or its last `trainable_blocks`."""
-    freeze(model, run.trainable_blocks)
+    if run.lora is None:  # else all but the adapters and the head is frozen already
+        freeze(model, run.trainable_blocks)
     draws = 0 if run.frozen is None else run.frozen.draws  # their views have been seen
 
     def shown(split: str, title: str) -> Iterator[Shown]:
