@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from tubelet.errors import ConfigError
+from tubelet.video.augment import OperationSet
 from tubelet.video.clips import Short
 from tubelet.video.transforms import Interpolation
 
@@ -22,6 +23,7 @@ def check_view(view: "View") -> None:
     _check_frames(view)
     _check_geometry(view)
     _check_values(view)
+    _check_augmentation(view)
     if parse_views(view.views)[1] == 3 and not view.crop:
         raise ConfigError(f"views={view.views!r} are three crops, and crop=False shows the whole frame.")
 
@@ -135,6 +137,30 @@ def _check_values(view: "View") -> None:
         _numbers(view.mean, count, "mean")
         if 0 in _numbers(view.std, count, "std"):
             raise ConfigError(f"std={view.std}; a deviation must not be 0.")
+
+
+def _check_augmentation(view: "View") -> None:
+    _choice(view.rand_augment_set, OperationSet, "rand_augment_set")
+    if view.rand_augment is not None:
+        layers, magnitude = _numbers(view.rand_augment, 2, "rand_augment")
+        _whole(layers, "rand_augment[0]")
+        if not 0 <= magnitude <= 20:
+            raise ConfigError(
+                f"rand_augment={view.rand_augment}; it is (layers, magnitude), magnitude from 0 to 20."
+            )
+    elif view.rand_augment_set != "official":
+        raise ConfigError(f"rand_augment_set={view.rand_augment_set!r} has no effect without rand_augment.")
+    if not _is_number(view.erase) or not 0 <= view.erase <= 1:
+        raise ConfigError(f"erase={view.erase!r}; it is a probability, from 0 to 1.")
+    if view.colour is not None and not all(0 <= p <= 1 for p in _numbers(view.colour, 2, "colour")):
+        raise ConfigError(
+            f"colour={view.colour}; it is two probabilities, (jitter, grey), such as (0.8, 0.1)."
+        )
+    coloured = [name for name in ("rand_augment", "colour") if getattr(view, name) is not None]
+    if coloured and view.channels != 3:
+        raise ConfigError(
+            f"{' and '.join(coloured)}: made for 3 channels, and the view shows {view.channels}."
+        )
 
 
 def _is_number(value: object) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.video import clips, transforms
+from tubelet.video import augment, clips, colour, transforms
 from tubelet.video.checks import parse_views
 
 if TYPE_CHECKING:
@@ -63,6 +63,18 @@ class Views:
     """(V, F, C, H, W), all clips of the first crop, then of the second, then of the third (the official order)."""
     indices: NDArray[np.int64]
     """(T, F) the frames of each clip."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingClips:
+    """V random clips of one video, as `View.train_clips` draws them."""
+
+    pixels: Tensor
+    """uint8 (V, F, C, H, W), before the value step."""
+    flipped: tuple[bool, ...]
+    """Whether each clip is mirrored: what is left in it then stands at the right."""
+    colour: Tensor | None
+    """float32 (V, 6), what `View.finish` does to the colours of each clip; None for a view without `colour`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,17 +152,46 @@ def test_views(view: "View", video: Frames, views: str | tuple[int, int]) -> Vie
     return Views(pixels=torch.cat([piece[place] for piece in pieces]), indices=indices)
 
 
-def train_pixels(view: "View", video: Frames, generator: torch.Generator) -> Tensor:
-    """A random clip, jittered, cropped and flipped at random: uint8 (F, C, H, W)."""
-    indices = train_clip(view, video_clock(view, video), len(video), generator)
+def train_clips(view: "View", video: Frames, generator: torch.Generator, count: int) -> TrainingClips:
+    """Random clips of a video, in the official order of work; each distinct frame is decoded once."""
+    if count < 1:
+        raise ConfigError(f"{count} training clips; there must be at least one.")
+    clock = video_clock(view, video)
+    indices = np.stack([train_clip(view, clock, len(video), generator) for _ in range(count)])
     frames, place = load(view, video, indices)
+    pixels: list[Tensor] = []
+    flipped: list[bool] = []
+    colours: list[Tensor] = []
+    for clip in place:
+        distinct, where = clip.unique(return_inverse=True)
+        shown, mirrored = train_geometry(view, frames[distinct], generator)
+        pixels.append(train_pixels(view, shown[where], generator).contiguous())
+        flipped.append(mirrored)
+        if view.colour is not None:
+            colours.append(colour.draw(*view.colour, generator))
+    drawn = torch.stack(colours) if colours else None
+    return TrainingClips(pixels=torch.stack(pixels), flipped=tuple(flipped), colour=drawn)
+
+
+def train_geometry(view: "View", frames: Tensor, generator: torch.Generator) -> tuple[Tensor, bool]:
+    """Fitted frames jittered, cropped and flipped at random, and whether they were flipped."""
     if view.jitter is not None:
         frames = transforms.jitter_scale(frames, view.jitter, generator, view.interpolation)
     if view.crop:
         frames = transforms.random_crop(padded(view, frames), (view.height, view.width), generator)
-    if view.flip:
-        frames = transforms.random_flip(frames, generator)
-    return frames[place].contiguous()
+    if not view.flip:
+        return frames, False
+    mirrored = transforms.draw_flip(generator)
+    return frames.flip(-1) if mirrored else frames, mirrored
+
+
+def train_pixels(view: "View", clip: Tensor, generator: torch.Generator) -> Tensor:
+    """What is done to the grey levels of a whole clip, frames that stand in it twice included."""
+    if view.rand_augment is not None:
+        clip = augment.rand_augment(clip, *view.rand_augment, generator, view.rand_augment_set)
+    if view.erase:
+        clip = augment.erase(clip, view.erase, generator)
+    return clip
 
 
 def windows_of(view: "View", video: Frames) -> Iterator[Window]:

@@ -135,7 +135,12 @@ def random_crop(frames: Tensor, size: tuple[int, int], generator: torch.Generato
 
 def random_flip(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror left and right, all frames or none, with probability one half."""
-    return frames.flip(-1) if float(torch.rand((), generator=generator)) < 0.5 else frames
+    return frames.flip(-1) if draw_flip(generator) else frames
+
+
+def draw_flip(generator: torch.Generator) -> bool:
+    """Whether to mirror: half of the time."""
+    return float(torch.rand((), generator=generator)) < 0.5
 
 
 def pad_to(frames: Tensor, size: tuple[int, int]) -> Tensor:

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.video import look, transforms
+from tubelet.video import colour, look, transforms
+from tubelet.video.augment import OperationSet
 from tubelet.video.checks import Answers, Fit, Sampling, check_view
 from tubelet.video.clips import Short
-from tubelet.video.look import Frames, Views, Window
+from tubelet.video.look import Frames, TrainingClips, Views, Window
 from tubelet.video.processor import read_processor
 from tubelet.video.transforms import Interpolation
 
-__all__ = ["Frames", "View", "Views", "Window"]
+__all__ = ["Frames", "TrainingClips", "View", "Views", "Window"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,8 @@ class View:
     """How a model must look at a video. Part of a `Classifier`, saved with its weights.
 
     Order of work: choose frames, cut `region` out, `channels`, `fit` to `resize`, [scale `jitter`], crop to `size`,
-    [`flip`], values. What is in brackets happens in training only, and cropping is random there.
+    [`flip`, `rand_augment`, `erase`], values, [`colour`]. What is in brackets happens in training only, and cropping
+    is random there; whatever is random is the same in all frames of a clip.
 
     Raises:
         ConfigError: where fields make no sense, alone or together.
@@ -76,6 +78,14 @@ class View:
     """Training: factors (min, max) by which height and width are scaled, independently, before the crop."""
     flip: bool = False
     """Training: mirror left and right half of the time. Wrong where left and right are in the labels."""
+    rand_augment: tuple[int, float] | None = None
+    """Training: (layers, magnitude) of RandAugment; officially (2, 15) for EPIC-Kitchens, (2, 20) for Something."""
+    rand_augment_set: OperationSet = "official"
+    """Training: `"corrected"` mends two of RandAugment's official operations: see `augment.operate`."""
+    erase: float = 0.0
+    """Training: probability of noise over one rectangle (random erasing); not in the paper."""
+    colour: tuple[float, float] | None = None
+    """Training: probabilities (of a colour jitter, of a grey clip); officially (0.8, 0.1) for Kinetics."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -140,17 +150,8 @@ class View:
     ) -> Self:
         """The official geometry with the mean and deviation that an image ViT was trained with.
 
-        Args:
-            mean: Per channel, in [0, 1].
-            std: Per channel, in [0, 1].
-            size: Side of the crop, or (height, width).
-            resize: Shorter side before it. None: 8/7 of the crop's, as 256 for 224.
-            frames: As the field.
-            stride: As the field; 2 if nothing else is said.
-            frames_per_second: As the field.
-            uniform: As the field.
-            jitter: As the field.
-            flip: As the field.
+        Mean and deviation are those of each channel, in [0, 1]. `resize` is by default 8/7 of the crop's shorter
+        side, as 256 for 224, and stride 2 if nothing else is said; the rest is as the fields.
         """
         return cls(
             frames=frames,
@@ -181,17 +182,9 @@ class View:
     ) -> Self:
         """What transformers' `VivitImageProcessor` (the Pillow one) does with this configuration.
 
-        The processor does not choose frames, so that is said here; stride 2 if nothing else is. A
+        The processor does not choose frames, so that is said here, as by the fields; stride 2 if nothing else is. A
         `VivitVideoProcessor` resizes with torchvision and ignores `offset: false`; it is not what is followed.
-
-        Args:
-            preprocessor_config: The parsed `preprocessor_config.json`; what it leaves out is the processor's default.
-            frames: As the field.
-            stride: As the field.
-            frames_per_second: As the field.
-            uniform: As the field.
-            jitter: As the field.
-            flip: As the field.
+        `preprocessor_config` is the parsed `preprocessor_config.json`; what it leaves out is the processor's default.
 
         Raises:
             ConfigError: where the configuration is not one that the processor takes.
@@ -311,7 +304,7 @@ class View:
         return look.windows_of(self, video)
 
     def train(self, video: Frames, generator: torch.Generator) -> Tensor:
-        """A random clip with scale jitter, random crop and flip: float32 (F, C, H, W).
+        """A random clip as a model learns from it: float32 (F, C, H, W).
 
         Args:
             video: The video.
@@ -320,11 +313,29 @@ class View:
         Raises:
             ConfigError: as for `test`.
         """
-        return self.normalise(self.train_uint8(video, generator))
+        clips = self.train_clips(video, generator)
+        return self.finish(clips.pixels, clips.colour)[0]
 
     def train_uint8(self, video: Frames, generator: torch.Generator) -> Tensor:
-        """As `train`, before the value step: uint8 (F, C, H, W), for `normalise` on the device."""
-        return look.train_pixels(self, video, generator)
+        """As `train`, before the value step and `colour`, which comes after it: uint8 (F, C, H, W)."""
+        return self.train_clips(video, generator).pixels[0]
+
+    def train_clips(self, video: Frames, generator: torch.Generator, count: int = 1) -> TrainingClips:
+        """Random clips before the value step, with all that `finish` needs; each distinct frame is decoded once."""
+        return look.train_clips(self, video, generator, count)
+
+    def finish(self, pixels: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """The value step, then colours as drawn: uint8 (B, F, C, H, W) -> float32, on the device of the pixels.
+
+        Args:
+            pixels: Clips, such as `TrainingClips.pixels`.
+            drawn: (B, 6) of `TrainingClips.colour`, or None.
+        """
+        if drawn is None:
+            return self.normalise(pixels)
+        if self.value_range is not None:
+            return colour.apply(self.normalise(pixels), drawn, *self.value_range)
+        return self._standardise(colour.apply(transforms.to_range(pixels, 0, 1), drawn) * 255)
 
     def prepare(self, frames: Tensor) -> Tensor:
         """Whole frames as the model sees them, before the value step, with the centre crop.
@@ -341,6 +352,9 @@ class View:
         """The value step only: uint8 (..., C, H, W) -> float32 of the same shape, on the same device."""
         if self.value_range is not None:
             return transforms.to_range(pixels, *self.value_range)
+        return self._standardise(pixels)
+
+    def _standardise(self, pixels: Tensor) -> Tensor:
         assert self.mean is not None
         assert self.std is not None
         return transforms.standardise(pixels, self.mean, self.std)
