@@ -74,7 +74,7 @@ def test_what_nobody_knows_is_said_to_be_missing(tmp_path: Path) -> None:
 
 def test_heads_and_long_lists(tmp_path: Path) -> None:
     many = Labels(
-        (Head("noun", tuple(f"n{i}" for i in range(70))), Head("scene", ("in", "out"), multi_label=True))
+        (Head("noun", tuple(f"n{i}" for i in range(70))), Head("scene", ("in", "out"), "multi"))
     )
     card = card_of(build(many).save(tmp_path / "model"))
     assert "n59 and 10 more, which are in `config.json`" in card

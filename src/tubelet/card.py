@@ -140,7 +140,9 @@ def say(head: Head) -> str:
     names = ", ".join(head.classes[:MOST_NAMES])
     rest = len(head.classes) - MOST_NAMES
     more = f" and {rest} more, which are in `config.json`" if rest > 0 else ""
-    several = "any number of them may hold" if head.multi_label else "one of them holds"
+    if head.kind == "number":
+        return f"- **{head.name}**, numbers: {names}{more}"
+    several = "any number of them may hold" if head.kind == "multi" else "one of them holds"
     return f"- **{head.name}**, {len(head.classes)} classes, {several}: {names}{more}"
 
 

@@ -2,28 +2,69 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
+import torch
 from torch import Tensor
 
 from tubelet.errors import ConfigError
+
+Kind = Literal["single", "multi", "number"]
+"""What a head asks: which one of its classes, which ones of its classes, or how much."""
+
+Label = int | tuple[float, ...]
+"""What a head should say of a clip. `single`: the class. `multi`: the classes that hold, of which there may be
+none. `number`: a number for each class. `UNKNOWN`, an int, for every kind where nobody said."""
+
+UNKNOWN = -1
+"""The label of a head that nobody gave for this sample: it counts neither in the loss nor in a metric."""
 
 
 @dataclass(frozen=True)
 class Head:
     """One question that a model answers: its name, its classes in the order of the logits.
 
-    With `multi_label` any number of the classes may hold, and each has a probability of its own (sigmoid);
-    otherwise exactly one holds (softmax).
+    Of a `single` head exactly one class holds (softmax). Of a `multi` head any number of the classes may hold, and
+    each has a probability of its own (sigmoid). The outputs of a `number` head are numbers, and its classes their
+    names.
+
+    Raises:
+        ConfigError: for another kind.
     """
 
     name: str
     classes: tuple[str, ...]
-    multi_label: bool = False
+    kind: Kind = "single"
+
+    def __post_init__(self) -> None:
+        """Refuse other kinds, which a file may name."""
+        if self.kind not in get_args(Kind):
+            raise ConfigError(f"The head {self.name!r} is {self.kind!r}: heads are single, multi or number.")
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether several classes may hold at once."""
+        return self.kind == "multi"
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """`(..., classes)` to the same."""
-        return logits.sigmoid() if self.multi_label else logits.softmax(dim=-1)
+        """`(..., classes)` to the same; the outputs of a `number` head are left as they are."""
+        if self.kind == "number":
+            return logits
+        return logits.sigmoid() if self.kind == "multi" else logits.softmax(dim=-1)
+
+    def target(self, label: Label) -> Tensor:
+        """What the outputs should become, float32 `(classes,)`: 0 and 1, or the numbers; NaN where nobody said."""
+        count = len(self.classes)
+        if label == UNKNOWN:
+            return torch.full((count,), torch.nan)
+        if self.kind == "number":
+            assert isinstance(label, tuple), f"{self.name!r} has {label}, no numbers"
+            assert len(label) == count, f"{self.name!r} has {len(label)} numbers, not {count}"
+            return torch.tensor(label)
+        held = [label] if isinstance(label, int) else [int(number) for number in label]
+        target = torch.zeros(count)
+        target[held] = 1.0
+        return target
 
 
 @dataclass(frozen=True)
@@ -50,7 +91,7 @@ class Labels:
     @classmethod
     def single(cls, classes: Sequence[str], multi_label: bool = False) -> Self:
         """Labels of one head, named `label`."""
-        return cls((Head("label", tuple(classes), multi_label),))
+        return cls((Head("label", tuple(classes), "multi" if multi_label else "single"),))
 
     @classmethod
     def numbered(cls, classes: Sequence[int]) -> Self:
@@ -90,15 +131,39 @@ class Labels:
         """Probabilities by head, from concatenated logits `(..., sum(classes))`."""
         return {name: self.head(name).probabilities(part) for name, part in self.split(logits).items()}
 
+    def targets(self, rows: Sequence[Sequence[Label]]) -> Tensor:
+        """The labels of clips as what the outputs should become.
+
+        Args:
+            rows: for each clip a label for each head.
+
+        Returns:
+            float32 `(B, sum(classes))`, in the order of the logits: 0 and 1, the numbers of a `number` head, NaN for
+            all outputs of a head where nobody said.
+        """
+        if not rows:
+            return torch.empty(0, sum(self.classes))
+        return torch.stack(
+            [
+                torch.cat([head.target(label) for head, label in zip(self.heads, row, strict=True)])
+                for row in rows
+            ]
+        )
+
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values, ready for JSON."""
-        return [
-            {"name": h.name, "classes": list(h.classes), "multi_label": h.multi_label} for h in self.heads
-        ]
+        return [{"name": h.name, "classes": list(h.classes), "kind": h.kind} for h in self.heads]
 
     @classmethod
     def from_dict(cls, values: Sequence[dict[str, Any]]) -> Self:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`; also of older files, which say `multi_label` in place of `kind`."""
         return cls(
-            tuple(Head(h["name"], tuple(h["classes"]), bool(h.get("multi_label", False))) for h in values)
+            tuple(
+                Head(
+                    h["name"],
+                    tuple(h["classes"]),
+                    h.get("kind") or ("multi" if h.get("multi_label") else "single"),
+                )
+                for h in values
+            )
         )

@@ -168,7 +168,7 @@ def test_several_heads_have_the_mean_of_their_losses(tmp_path: Path) -> None:
     expected = nn.functional.cross_entropy(verb, torch.tensor([0, 1]))
     expected = (expected + nn.functional.cross_entropy(noun[:1], torch.tensor([2]))) / 2
     assert near(output.loss, expected)
-    save(tmp_path / "b", Labels((Head("a", ("x", "y")), Head("b", ("u", "v"), multi_label=True))))
+    save(tmp_path / "b", Labels((Head("a", ("x", "y")), Head("b", ("u", "v"), "multi"))))
     with pytest.raises(ConfigError, match="multi-label"):
         auto.from_pretrained(tmp_path / "b")(torch.randn(1, 4, 3, 16, 16), labels=torch.zeros(1, 2).long())
 

@@ -8,10 +8,8 @@ from typing import Protocol, TypeVar
 import torch
 
 from tubelet.errors import ConfigError, DataError
-from tubelet.labels import Labels
-
-UNKNOWN = -1
-"""The label of a head that nobody gave for this sample: it counts neither in the loss nor in a metric."""
+from tubelet.labels import UNKNOWN as UNKNOWN
+from tubelet.labels import Label, Labels
 
 T = TypeVar("T")
 
@@ -22,8 +20,8 @@ class Sample:
 
     path: Path
     """The video: a file or a folder of images."""
-    labels: tuple[int, ...]
-    """For each head of the source's `labels`, the class; `UNKNOWN` (-1) where nobody said."""
+    labels: tuple[Label, ...]
+    """For each head of the source's `labels`, the class (or classes, or numbers); `UNKNOWN` (-1) where nobody said."""
     start_seconds: float | None = None
     """Where in the video the clip starts; None: at its beginning."""
     end_seconds: float | None = None

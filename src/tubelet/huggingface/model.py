@@ -145,8 +145,8 @@ class TubeletForVideoClassification(TubeletPreTrainedModel):
         classes = self.config.classes()
         if len(classes.heads) == 1:
             return ForSequenceClassificationLoss(labels, logits, self.config)
-        if any(head.multi_label for head in classes.heads):
+        if any(head.kind != "single" for head in classes.heads):
             raise ConfigError(
-                "There is no loss for several heads of which one is multi-label: leave labels out."
+                "There is no loss for several heads of which one is multi-label or a number: leave labels out."
             )
         return cross_entropy(logits, labels, classes)
