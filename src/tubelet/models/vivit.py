@@ -45,7 +45,8 @@ class ViViT(nn.Module):
         size = config.representation or config.width
         self.representation = nn.Linear(config.width, size) if config.representation else None
         self.head = nn.Linear(size, sum(config.classes))
-        if not self.head.weight.is_meta:  # there, drawing has no effect but to import much of PyTorch's compiler
+        # On the meta device drawing has no effect but to import much of PyTorch's compiler.
+        if not self.head.weight.is_meta:
             initialise(self, generator)
 
     @classmethod
