@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import save_file
@@ -61,8 +60,8 @@ class CameraMotion:
     fresh: int = 12
     """New clips in every step; the others of a batch come from the pool."""
     pool: int = 6144
-    learning_rate: float = 1e-3
-    warmup: int = 100
+    learning_rate: float = 7e-4
+    warmup: int = 200
     weight_decay: float = 0.05
     max_grad_norm: float = 1.0
     held_out: int = 512
@@ -70,13 +69,16 @@ class CameraMotion:
     seed: int = 1
 
     def settings(self, index: int) -> Clips:
-        """The generator's settings for clip `index`: the curriculum is a function of the index alone.
+        """The generator's settings for clip `index`: every clip has a difficulty of its own, drawn towards hard.
 
-        From strong moves, often one at a time, in clean pictures to everything over the first part of the run.
+        Easy clips show strong moves, often one at a time, in clean pictures.
         """
-        share = index / (self.pool // 8 + self.fresh * self.steps)
-        hard = float(np.interp(share, [0, 0.6], [0, 1]))
+        hard = math.sqrt(index * GOLDEN % 1)
         return replace(self.clips, easiest=0.4 * (1 - hard), harm=hard, objects=hard, single=0.5 - 0.2 * hard)
+
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it fill [0, 1) evenly from the first on."""
 
 
 def plates_of(seed: int, textures: int, *, validation: bool) -> list[Plate]:
@@ -146,7 +148,7 @@ class Trainer:
         self.filled = 0
         """Clips that this process put into the pool."""
         self.step = 0
-        self.refill = recipe.pool // 8
+        self.refill = recipe.pool // 4
         """Clips to make before learning starts."""
 
     def take(self, new: Batch) -> None:
