@@ -6,7 +6,8 @@ import torch
 
 from tests.clips import moving_square, write_clip
 from tubelet.data.dataset import Batch, ClipDataset, batches, mix
-from tubelet.data.source import Sample
+from tubelet.data.source import UNKNOWN, Sample
+from tubelet.labels import Head, Labels
 from tubelet.video.view import View
 
 VIEW = View(
@@ -96,3 +97,15 @@ def test_mixed_seeds_differ():
     seeds = {mix(a, b, c) for a in range(4) for b in range(4) for c in range(4)}
     assert len(seeds) == 64
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_targets_for_heads_of_every_kind(samples: list[Sample]):
+    labels = Labels((Head("a", ("x", "y")), Head("b", ("u", "v", "w"), "multi"), Head("c", ("n",), "number")))
+    rows = [(1, (0, 2), (0.5,)), (UNKNOWN, (), UNKNOWN)]
+    mixed = [replace(s, labels=row) for s, row in zip(samples, rows, strict=False)]
+    dataset = ClipDataset(mixed, VIEW, labels=labels)
+    (batch,) = batches(dataset, 2, shuffle=False)[0]
+    assert batch.labels.tolist() == [[1, UNKNOWN, UNKNOWN], [UNKNOWN] * 3]
+    assert torch.equal(batch.targets.nan_to_num(9), torch.tensor([[0, 1, 1, 0, 1, 0.5], [9, 9, 0, 0, 0, 9]]))
+    (plain,) = batches(ClipDataset(samples[:2], VIEW), 2, shuffle=False)[0]
+    assert plain.targets.shape == (2, 0)

@@ -66,3 +66,17 @@ def test_a_split_without_a_folder_is_an_error(tmp_path: Path):
     touch(tmp_path, "train/a/1.mp4")
     with pytest.raises(DataError, match="split 'val'"):
         Folders(root=tmp_path).samples("val")
+
+
+def test_a_folder_of_images_for_each_clip(tmp_path: Path):
+    touch(
+        tmp_path, *(f"{label}/{clip}/{i}.jpg" for label in "ab" for clip in ("x", "deep/y") for i in range(3))
+    )
+    source = Folders(root=tmp_path, image_rate=30, fractions=Fractions(val=0, test=0))
+    found = [(s.path.relative_to(tmp_path).as_posix(), s.image_rate) for s in source.samples("train")]
+    assert found == [("a/deep/y", 30), ("a/x", 30), ("b/deep/y", 30), ("b/x", 30)]
+    with pytest.raises(DataError, match="no videos"):
+        _ = Folders(root=tmp_path).labels
+    touch(tmp_path, "c/1.mp4")
+    with pytest.raises(DataError, match="no folders of images for the class c"):
+        _ = Folders(root=tmp_path, image_rate=30).labels

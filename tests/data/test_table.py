@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 
+from tests.clips import moving_square, write_clip
+from tests.data.files import write_images
 from tubelet.data.source import UNKNOWN, Fractions
 from tubelet.data.table import Table
 from tubelet.errors import ConfigError, DataError
@@ -94,6 +96,9 @@ def test_bad_times_are_named_with_their_line(tmp_path: Path, cells: str, message
         {"label": ()},
         {"label": ("a", "a")},
         {"split": "a", "group": "b"},
+        {"multi": ("other",)},
+        {"number": ("other",)},
+        {"multi": ("label",), "number": ("label",)},
     ],
 )
 def test_fields_that_make_no_sense(fields: dict[str, Any]):
@@ -104,3 +109,51 @@ def test_fields_that_make_no_sense(fields: dict[str, Any]):
 def test_a_missing_table(tmp_path: Path):
     with pytest.raises(DataError, match="There is no file"):
         _ = Table(file=tmp_path / "no.csv").labels
+
+
+def test_several_classes_at_once_and_numbers(tmp_path: Path):
+    file = write(
+        tmp_path,
+        "path,who,does,speed\n1.mp4,ann,walk; talk,-1\n2.mp4,bob,;,2.5\n3.mp4,ann,,\n4.mp4,,talk;talk,1e1\n",
+    )
+    source = Table(
+        file=file, label=("who", "does", "speed"), multi=("does",), number=("speed",),
+        fractions=Fractions(val=0, test=0),
+    )  # fmt: skip
+    assert [(h.name, h.classes, h.kind) for h in source.labels.heads] == [
+        ("who", ("ann", "bob"), "single"),
+        ("does", ("talk", "walk"), "multi"),
+        ("speed", ("speed",), "number"),
+    ]
+    assert [s.labels for s in source.samples("train")] == [
+        (0, (0, 1), (-1.0,)),
+        (1, (), (2.5,)),
+        (0, UNKNOWN, UNKNOWN),
+        (UNKNOWN, (0,), (10.0,)),
+    ]
+    write(tmp_path, "path,label\n1.mp4,fast\n")
+    with pytest.raises(DataError, match="line 2: label='fast' is not a number"):
+        _ = Table(file=file, number=("label",)).labels
+    write(tmp_path, "path,label\n1.mp4,;\n")
+    with pytest.raises(DataError, match="names no class"):
+        _ = Table(file=file, multi=("label",)).labels
+
+
+def test_numbers_do_not_hinder_the_division(tmp_path: Path):
+    rows = "".join(f"{i}.mp4,{i / 7},{'ab'[i % 2]};c\n" for i in range(40))
+    file = write(tmp_path, "path,speed,does\n" + rows)
+    source = Table(file=file, label=("speed", "does"), number=("speed",), multi=("does",))
+    assert [len(source.samples(split)) for split in ("train", "val", "test")] == [28, 6, 6]
+
+
+def test_folders_of_images(tmp_path: Path):
+    frames = moving_square(1, 0)
+    write_images(tmp_path / "a", frames)
+    write_clip(tmp_path / "b.mp4", frames)
+    file = write(tmp_path, "path,label\na,x\nb.mp4,x\n")
+    source = Table(file=file, image_rate=10, fractions=Fractions(val=0, test=0))
+    durations: list[float] = []
+    for sample in source.samples("train"):
+        with sample.open() as video:
+            durations.append(video.duration_seconds)
+    assert durations == pytest.approx([0.8, 0.32])

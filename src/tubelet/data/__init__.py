@@ -1,7 +1,24 @@
 """Where labelled clips come from."""
 
+from tubelet.data.epic import EpicKitchens
 from tubelet.data.folders import Folders
+from tubelet.data.kinetics import Kinetics
+from tubelet.data.moments import MomentsInTime
 from tubelet.data.source import Fractions, Sample, Source
+from tubelet.data.ssv2 import SomethingSomethingV2
 from tubelet.data.table import Table
+from tubelet.data.ucf import Hmdb51, Ucf101
 
-__all__ = ["Folders", "Fractions", "Sample", "Source", "Table"]
+__all__ = [
+    "EpicKitchens",
+    "Folders",
+    "Fractions",
+    "Hmdb51",
+    "Kinetics",
+    "MomentsInTime",
+    "Sample",
+    "SomethingSomethingV2",
+    "Source",
+    "Table",
+    "Ucf101",
+]

@@ -3,8 +3,9 @@
 Legend: B batch, V views, F frames, C channels, H W pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 from typing import Self
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tubelet.data.source import Sample
+from tubelet.data.source import UNKNOWN, Sample
 from tubelet.errors import DecodeError
+from tubelet.labels import Label, Labels
 from tubelet.video.decode import Video
 from tubelet.video.view import Frames, View
 
@@ -27,6 +29,10 @@ class Clip:
     """Which sample, in the order given to the dataset."""
     pixels: Tensor | None
     """uint8 `(V, F, C, H, W)`; None for a video that cannot be read."""
+    flipped: tuple[bool, ...] = ()
+    """Training: which of the V are mirror images."""
+    colour: Tensor | None = None
+    """Training, of a view with `colour`: float32 `(V, 6)`."""
     error: str = ""
     """Why it cannot be read."""
 
@@ -38,11 +44,16 @@ class Batch:
     pixels: Tensor
     """uint8 `(B * V, F, C, H, W)`, the views of a sample side by side."""
     labels: Tensor
-    """int64 `(B, heads)`."""
+    """int64 `(B, heads)`: the class; `UNKNOWN` (-1) where nobody said, and for heads that are not `single`."""
+    targets: Tensor
+    """float32 `(B, sum(classes))`: what the outputs should become (`Labels.targets`), NaN where nobody said. `(B, 0)`
+    of a dataset that was not given its labels."""
     indices: tuple[int, ...]
     """Which samples: B numbers."""
     views: int
-    """V."""
+    """V. Of training clips 1: each is a sample of its own, of its own labels."""
+    colour: Tensor | None
+    """Training, of a view with `colour`: float32 `(B, 6)`, for `View.finish`."""
     errors: tuple[tuple[int, str], ...]
     """The number of each sample that could not be read, and why."""
 
@@ -58,6 +69,8 @@ class ClipDataset(Dataset[Clip]):
         view: how.
         views: test views such as `"4x3"`; None: one random view, for training.
         seed: of the random views.
+        clips: training: random clips of each sample, side by side; it is decoded once for all of them.
+        mirror: training: from the labels of a clip to those of its mirror image.
         keep_decoded: keep the frames of each clip in memory once decoded (in every worker the clips that it
             has seen): many epochs over short clips of long videos then decode once.
     """
@@ -69,13 +82,19 @@ class ClipDataset(Dataset[Clip]):
         *,
         views: str | None = None,
         seed: int = 0,
+        clips: int = 1,
+        mirror: Callable[[Sequence[Label]], Sequence[Label]] | None = None,
         keep_decoded: bool = False,
+        labels: Labels | None = None,
     ) -> None:
         self.samples = list(samples)
         self.view = view
         self.views = views
         self.seed = seed
+        self.clips = clips
+        self.mirror = mirror
         self.keep_decoded = keep_decoded
+        self.labels = labels
         self._kept: dict[int, Kept] = {}
 
     def __len__(self) -> int:
@@ -85,7 +104,7 @@ class ClipDataset(Dataset[Clip]):
         """One sample, by index (epoch 0) or `(epoch, index)`."""
         epoch, number = (0, index) if isinstance(index, int) else index
         try:
-            return Clip(index=number, pixels=self._pixels(epoch, number))
+            return self._clip(epoch, number)
         except DecodeError as error:
             return Clip(index=number, pixels=None, error=str(error))
 
@@ -93,29 +112,43 @@ class ClipDataset(Dataset[Clip]):
         """Clips as one batch."""
         read = [clip for clip in clips if clip.pixels is not None]
         stacked = [clip.pixels for clip in read if clip.pixels is not None]
+        colours = [clip.colour for clip in read if clip.colour is not None]
+        rows = [row for clip in read for row in self._rows(clip)]
+        classes = [[label if isinstance(label, int) else UNKNOWN for label in row] for row in rows]
+        views = len(stacked[0]) if stacked else 0
+        each = self.clips if self.views is None else 1
         return Batch(
             pixels=torch.cat(stacked) if stacked else torch.empty(0, dtype=torch.uint8),
-            labels=torch.tensor([self.samples[clip.index].labels for clip in read], dtype=torch.int64),
-            indices=tuple(clip.index for clip in read),
-            views=len(stacked[0]) if stacked else 0,
+            labels=torch.tensor(classes, dtype=torch.int64),
+            targets=torch.empty(len(rows), 0) if self.labels is None else self.labels.targets(rows),
+            indices=tuple(clip.index for clip in read for _ in range(each)),
+            views=views // each,
+            colour=torch.cat(colours) if colours else None,
             errors=tuple((clip.index, clip.error) for clip in clips if clip.pixels is None),
         )
 
-    def _pixels(self, epoch: int, number: int) -> Tensor:
+    def _clip(self, epoch: int, number: int) -> Clip:
         if number in self._kept:
             return self._look(self._kept[number], epoch, number)
-        sample = self.samples[number]
-        with Video(sample.path, start_seconds=sample.start_seconds, end_seconds=sample.end_seconds) as video:
+        with self.samples[number].open() as video:
             if not self.keep_decoded:
                 return self._look(video, epoch, number)
             self._kept[number] = Kept.of(video)
         return self._look(self._kept[number], epoch, number)
 
-    def _look(self, video: Frames, epoch: int, number: int) -> Tensor:
+    def _look(self, video: Frames, epoch: int, number: int) -> Clip:
         if self.views is not None:
-            return self.view.test_uint8(video, self.views).pixels
+            return Clip(index=number, pixels=self.view.test_uint8(video, self.views).pixels)
         generator = torch.Generator().manual_seed(mix(self.seed, epoch, number))
-        return self.view.train_uint8(video, generator)[None]
+        drawn = self.view.train_clips(video, generator, self.clips)
+        return Clip(index=number, pixels=drawn.pixels, flipped=drawn.flipped, colour=drawn.colour)
+
+    def _rows(self, clip: Clip) -> list[Sequence[Label]]:
+        """The labels of what a clip shows: once for test views, of each for training."""
+        labels = self.samples[clip.index].labels
+        if self.views is not None:
+            return [labels]
+        return [self.mirror(labels) if self.mirror is not None and flip else labels for flip in clip.flipped]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,23 +202,41 @@ class EpochSampler(Sampler[tuple[int, int]]):
     Args:
         length: number of samples.
         seed: of the order; None: in order.
+        runs: lengths of the runs of samples that are stored together, such as shards (see `runs_of`). The runs
+            are shuffled, and the samples within each: a pass reads one run after the other. None: one run.
     """
 
-    def __init__(self, length: int, seed: int | None) -> None:
+    def __init__(self, length: int, seed: int | None, runs: Sequence[int] | None = None) -> None:
         self.length = length
         self.seed = seed
+        self.runs = [length] if runs is None else list(runs)
         self.epoch = 0
+        assert sum(self.runs) == length, f"{length} samples in runs of {sum(self.runs)}"
 
     def __len__(self) -> int:
         return self.length
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Iterate over `(epoch, index)`."""
-        order = list(range(self.length))
-        if self.seed is not None:
-            generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
-            order = torch.randperm(self.length, generator=generator).tolist()
+        if self.seed is None:
+            return iter([(self.epoch, index) for index in range(self.length)])
+        generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
+        starts = list(accumulate(self.runs, initial=0))
+        several = len(self.runs) > 1  # the order of a single run stays what it has always been
+        runs: list[int] = torch.randperm(len(self.runs), generator=generator).tolist() if several else [0]
+        order = [
+            starts[run] + place
+            for run in runs
+            for place in torch.randperm(self.runs[run], generator=generator).tolist()
+        ]
         return iter([(self.epoch, index) for index in order])
+
+
+def runs_of(samples: Sequence[Sample]) -> list[int] | None:
+    """How many samples in a row are in the same shard; None where they are not in shards."""
+    if not samples or any(sample.stored is None for sample in samples):
+        return None
+    return [len(list(run)) for _, run in groupby(samples, lambda s: s.stored.file if s.stored else "")]
 
 
 def batches(
@@ -195,7 +246,7 @@ def batches(
 
     Every sample comes once per pass; the last batch may be smaller.
     """
-    sampler = EpochSampler(len(dataset), dataset.seed if shuffle else None)
+    sampler = EpochSampler(len(dataset), dataset.seed if shuffle else None, runs_of(dataset.samples))
     loader = DataLoader(
         dataset,
         batch_size=batch_size,

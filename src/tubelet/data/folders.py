@@ -1,19 +1,13 @@
 """A folder of videos for each class."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
-from tubelet.data.source import Fractions, Sample, divide, of_split
+from tubelet.data.disk import SUFFIXES, clips_below
+from tubelet.data.source import Fractions, Listed, Listing, Sample, divide
 from tubelet.errors import ConfigError, DataError
 from tubelet.labels import Labels
-
-SUFFIXES = frozenset(
-    (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts", ".3gp", ".gif")
-)
-"""What counts as a video file in a class's folder, in lower case."""
 
 SPLITS = {
     "train": "train",
@@ -27,13 +21,14 @@ SPLITS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folders:
+class Folders(Listed):
     """A folder of videos for each class, `root/class/file.mp4`, or `root/split/class/file.mp4`.
 
     Where the folders directly below the root are named `train`, `val` (or `validation`) and `test`, they are
     the splits; a split that has no folder is then drawn from `train` by no one: asking for it is an error.
     Otherwise the clips are divided at random by `fractions`. Classes are in the order of their names. Hidden
-    files and folders are left alone, and so are files that are not videos.
+    files and folders are left alone, and so are files that are not videos. With `image_rate` each clip is a folder of
+    images, `root/class/clip/0001.jpg`.
 
     Raises:
         DataError: if there is no such folder, or no class or no video in it.
@@ -47,6 +42,8 @@ class Folders:
     group: str | None = None
     r"""What must stay together when clips are divided: a regular expression whose one bracket is searched in
     the file's name, such as `(g\d+)_` for UCF101. None: every file by itself."""
+    image_rate: float | None = None
+    """Frames per second where each clip is a folder of images; None: clips are video files."""
 
     def __post_init__(self) -> None:
         """Refuse a pattern without exactly one bracket."""
@@ -55,20 +52,12 @@ class Folders:
             raise ConfigError(f"group={self.group!r} is not a regular expression with exactly one (bracket).")
 
     @property
-    def labels(self) -> Labels:
-        """One head, `label`; the folders' names are its classes."""
-        return self._scan[0]
+    def place(self) -> str:
+        """The folder."""
+        return str(self.root)
 
-    def samples(self, split: str) -> Sequence[Sample]:
-        """The samples of a split, ordered by class and file name.
-
-        Raises:
-            DataError: if there are none.
-        """
-        return of_split(self._scan[1], split, str(self.root))
-
-    @cached_property
-    def _scan(self) -> tuple[Labels, list[Sample]]:
+    def read(self) -> Listing:
+        """Look through the folders; samples are ordered by class and file name."""
         if not self.root.is_dir():
             raise DataError(f"There is no folder {self.root}.")
         below = folders_in(self.root)
@@ -83,18 +72,27 @@ class Folders:
             raise DataError(f"{self.root} holds no folders: Tubelet expects one for each class.")
         index = {name: number for number, name in enumerate(classes)}
         samples = [
-            Sample(path=file, labels=(index[label.name],), split=split, group=self._group_of(file))
+            Sample(
+                path=file,
+                labels=(index[label.name],),
+                split=split,
+                group=self._group_of(file),
+                image_rate=self.image_rate,
+            )
             for split, label in places
-            for file in videos_in(label)
+            for file in clips_below(label, self.image_rate is not None)
         ]
-        empty = sorted(set(range(len(classes))) - {sample.labels[0] for sample in samples})
+        there = {sample.labels[0] for sample in samples}
+        empty = ", ".join(name for name in classes if index[name] not in there)
         if empty:
-            names = ", ".join(classes[number] for number in empty)
-            raise DataError(f"{self.root}: no videos ({', '.join(sorted(SUFFIXES))}) for the class {names}.")
+            kinds = (
+                f"videos ({', '.join(sorted(SUFFIXES))})" if self.image_rate is None else "folders of images"
+            )
+            raise DataError(f"{self.root}: no {kinds} for the class {empty}.")
         if not samples[0].split:
             splits = divide(samples, self.fractions, lambda s: s.labels, lambda s: s.group)
             samples = [replace(s, split=split) for s, split in zip(samples, splits, strict=True)]
-        return Labels.single(classes), samples
+        return Listing(labels=Labels.single(classes), samples=samples)
 
     def _group_of(self, file: Path) -> str | None:
         if self.group is None:
@@ -108,8 +106,3 @@ class Folders:
 def folders_in(folder: Path) -> list[Path]:
     """The folders directly below one, by name; hidden ones left out."""
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def videos_in(folder: Path) -> list[Path]:
-    """The video files in a folder and below it, by name; hidden ones left out."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))

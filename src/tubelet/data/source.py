@@ -1,15 +1,19 @@
 """`Source`: where labelled clips come from; `Sample`: one of them."""
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
 
-from tubelet.errors import ConfigError, DataError
+from tubelet.data.stored import Stored
+from tubelet.errors import ConfigError, DataError, DecodeError
 from tubelet.labels import UNKNOWN as UNKNOWN
 from tubelet.labels import Label, Labels
+from tubelet.video.decode import Video
 
 T = TypeVar("T")
 
@@ -19,9 +23,9 @@ class Sample:
     """One labelled clip: a video, or a part of one."""
 
     path: Path
-    """The video: a file or a folder of images."""
+    """The video: a file or a folder of images; of a clip in a shard its name there."""
     labels: tuple[Label, ...]
-    """For each head of the source's `labels`, the class (or classes, or numbers); `UNKNOWN` (-1) where nobody said."""
+    """For each head of the source's `labels`, the class, classes or numbers; `UNKNOWN` (-1) where nobody said."""
     start_seconds: float | None = None
     """Where in the video the clip starts; None: at its beginning."""
     end_seconds: float | None = None
@@ -31,13 +35,37 @@ class Sample:
     group: str | None = None
     """What must not be torn apart by a split: a speaker, a recording, an animal."""
 
+    id: str | None = None
+    """What the dataset itself calls the clip, where it does, such as the `narration_id` of EPIC-Kitchens."""
+    image_rate: float | None = None
+    """Frames per second of a folder of images; None: as `Video` has it."""
+    stored: Stored | None = None
+    """Where the bytes of a clip in a shard are; None: the video is a file or folder of its own."""
+
     @property
     def name(self) -> str:
         """What messages call it: the path, and the times where it is a part of a video."""
+        place = str(self.path) if self.stored is None else f"{self.stored.file}:{self.path}"
         if self.start_seconds is None and self.end_seconds is None:
-            return str(self.path)
+            return place
         end = "end" if self.end_seconds is None else f"{self.end_seconds:g} s"
-        return f"{self.path} [{self.start_seconds or 0:g} s to {end}]"
+        return f"{place} [{self.start_seconds or 0:g} s to {end}]"
+
+    def open(self) -> Video:
+        """The clip as a video.
+
+        Raises:
+            DecodeError: if it cannot be read.
+            DataError: if the shard that holds it cannot be reached, or is not what its index says.
+        """
+        start, end = self.start_seconds, self.end_seconds
+        if self.stored is None:
+            rate = self.image_rate if self.image_rate is not None and self.path.is_dir() else None
+            return Video(self.path, start_seconds=start, end_seconds=end, frame_rate=rate)
+        try:
+            return Video(self.stored.read(), start_seconds=start, end_seconds=end)
+        except DecodeError as error:
+            raise DecodeError(f"{self.name}: {error}") from error
 
 
 class Source(Protocol):
@@ -48,6 +76,11 @@ class Source(Protocol):
         """The heads and their classes."""
         ...
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have clips."""
+        ...
+
     def samples(self, split: str) -> Sequence[Sample]:
         """The samples of a split, in a fixed order.
 
@@ -55,6 +88,63 @@ class Source(Protocol):
             DataError: if there is no such split, or the data are not what they say.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """All that a source has."""
+
+    labels: Labels
+    samples: Sequence[Sample]
+    """Of all splits."""
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """For each split, what is annotated and not on the disk."""
+
+
+class Listed(ABC):
+    """A source that reads all it has when it is first asked for something."""
+
+    @abstractmethod
+    def read(self) -> Listing:
+        """Read everything.
+
+        Raises:
+            DataError: if the data are not what they say.
+        """
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """What messages call the source."""
+
+    @property
+    def labels(self) -> Labels:
+        """The heads and their classes."""
+        return self._listing.labels
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have clips: `train`, `val` and `test` first, then others by name."""
+        usual = ("train", "val", "test")
+        there = {sample.split for sample in self._listing.samples}
+        return (*(name for name in usual if name in there), *sorted(there - set(usual)))
+
+    @property
+    def missing(self) -> Mapping[str, tuple[str, ...]]:
+        """For each split, what is annotated and not on the disk: left out of `samples`."""
+        return self._listing.missing
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """The samples of a split, in a fixed order.
+
+        Raises:
+            DataError: if there are none, or the data are not what they say.
+        """
+        return of_split(self._listing.samples, split, self.place)
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return self.read()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +210,12 @@ def divide(
             for index in lists[chosen]:
                 splits[index] = split
     return splits
+
+
+def stratum(labels: Labels, sample: Sample) -> Hashable:
+    """What clips have in common that are divided by themselves: the classes of the heads that have one class each."""
+    pairs = zip(labels.heads, sample.labels, strict=True)
+    return tuple(label for head, label in pairs if head.kind == "single")
 
 
 def of_split(samples: Sequence[Sample], split: str, where: str) -> list[Sample]:
