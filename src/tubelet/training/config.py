@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tubelet.data.source import Source
 from tubelet.errors import ConfigError
 from tubelet.models.config import ViViTConfig
+from tubelet.training.optimizer import Optimizer
 from tubelet.video.view import View
 from tubelet.weights.start import Start
 
@@ -20,47 +21,6 @@ class Pretrained:
     """Its weights: whatever `tubelet.start_from` takes."""
     rules: Start = field(default_factory=Start)
     """How it becomes the model."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimizer:
-    """AdamW or momentum SGD, and the schedule of its rate: linear warm-up, then half a cosine down to zero."""
-
-    kind: Literal["adamw", "sgd"] = "adamw"
-    """`adamw`, or `sgd` with momentum (the paper's)."""
-    lr: float = 3e-4
-    """Highest learning rate."""
-    backbone_lr_scale: float = 1.0
-    """Factor on the rate of what came from the start (everything but the temporal encoder and the head)."""
-    layer_decay: float = 1.0
-    """Further factor for each block, counted down from the last one of the backbone (1: none)."""
-    weight_decay: float = 0.05
-    """Decay of matrices (with `sgd` added to the gradient); biases, norms, positions, class tokens have none."""
-    betas: tuple[float, float] = (0.9, 0.98)
-    """AdamW's decay rates; with `sgd` the first is the momentum."""
-    warmup: float = 0.1
-    """Share of the steps that the rate takes to rise."""
-    clip_norm: float | None = 1.0
-    """Largest norm of the whole gradient; None: not clipped."""
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        object.__setattr__(self, "betas", tuple(self.betas))
-        positive = {"lr": self.lr}
-        if self.clip_norm is not None:
-            positive["clip_norm"] = self.clip_norm
-        for name, value in positive.items():
-            if not 0 < value < math.inf:
-                raise ConfigError(f"{name}={value} is not above 0.")
-        for name in ("backbone_lr_scale", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name}={getattr(self, name)} is below 0.")
-        if not 0 < self.layer_decay <= 1:
-            raise ConfigError(f"layer_decay={self.layer_decay} is not in (0, 1].")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"betas={self.betas} are not two numbers in [0, 1).")
-        if not 0 <= self.warmup < 1:
-            raise ConfigError(f"warmup={self.warmup} is a share of the steps, in [0, 1).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +78,11 @@ class Train:
     epochs: int = 30
     """Passes over the clips with the whole model learning; 0 only after a frozen stage."""
     batch_size: int = 16
-    """Clips at a time."""
+    """Clips of a step."""
+    replicas: int = 1
+    """Main stage: replica groups of a step, `batch_size / replicas` clips each. What is random is drawn for each
+    group, mixup stays inside a group, and clipping may; a group is computed at once, so more of them need less
+    memory. Part of the recipe, and not the number of processes: any that divides it gives the same training."""
     trainable_blocks: int | None = None
     """Main stage: how many of the backbone's last blocks learn, with all above; None: everything."""
     lora: int | None = None
@@ -127,9 +91,24 @@ class Train:
     optimizer: Optimizer = field(default_factory=Optimizer)
     """Of the main stage."""
     label_smoothing: float = 0.1
-    """Share of the target that is spread over all classes."""
+    """Share of the target that is spread over all classes of a head."""
+    mixup: float | None = None
+    """Main stage: mix each group with itself in reverse order, by one share drawn from Beta(mixup, mixup). The
+    paper's is 0.1 for EPIC-Kitchens, 0.3 for Something-Something; None: off."""
+    cutmix: float | None = None
+    """Main stage: put one rectangle of each group's clips, in reverse order, into the others; its area is drawn from
+    Beta(cutmix, cutmix). With `mixup` too, a coin decides for each group. Not in the paper; None: off."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: every class weighs the same in the loss, however rare it is."""
+    clips_per_video: int = 1
+    """Clips that are drawn from a video each time it is decoded (repeated augmentation). They stand in
+    one step, and an epoch has as many times more steps. Not in the paper."""
+    flip_swaps: tuple[tuple[str, str], ...] = ()
+    """Pairs of classes that a mirror image exchanges, such as (("pushing left", "pushing right"),): a clip that
+    `view.flip` has mirrored gets the other label. Not in the paper, whose recipes flip without it."""
+    ema: float | None = None
+    """Decay of an exponential moving average of the weights, such as 0.9999: what is validated and kept is the
+    average. Not in the paper; None: off."""
     patience: int | None = None
     """Stop a stage after this many epochs without a better validation accuracy; None: never."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -184,6 +163,39 @@ class Train:
             )
         if self.start is None and self.optimizer.layer_decay != 1:
             raise ConfigError("layer_decay is for what came from a start, and there is none.")
+
+        self._check_regularisation()
+
+    def _check_regularisation(self) -> None:
+        check_counts(replicas=self.replicas, clips_per_video=self.clips_per_video)
+        for name in ("replicas", "clips_per_video"):
+            if self.batch_size % getattr(self, name):
+                raise ConfigError(
+                    f"batch_size={self.batch_size} is not divided by {name}={getattr(self, name)}."
+                )
+        for name in ("mixup", "cutmix"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name}={value} is not above 0; None is off.")
+            if value is not None and self.batch_size // self.replicas < 2:
+                raise ConfigError(
+                    f"{name} mixes the clips of a replica group, and batch_size={self.batch_size} with "
+                    f"replicas={self.replicas} has one clip in each."
+                )
+        stray = [name for name in ("mixup", "cutmix") if getattr(self, name) is not None]
+        if self.epochs == 0 and (stray or self.replicas > 1):
+            names = ", ".join([*stray, *(["replicas"] if self.replicas > 1 else [])])
+            raise ConfigError(f"{names}: of the main stage, which epochs=0 leaves out.")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise ConfigError(f"ema={self.ema} is a decay, in [0, 1), such as 0.999.")
+        object.__setattr__(self, "flip_swaps", tuple(tuple(pair) for pair in self.flip_swaps))
+        names = [name for pair in self.flip_swaps for name in pair]
+        if any(len(pair) != 2 for pair in self.flip_swaps) or len(set(names)) != len(names):
+            raise ConfigError(
+                f"flip_swaps={self.flip_swaps}: give pairs of classes, each class in one pair only."
+            )
+        if self.flip_swaps and not self.view.flip:
+            raise ConfigError("flip_swaps says what a mirror image shows, and view.flip=False makes none.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: enough to tell whether two runs are the same."""

@@ -36,7 +36,7 @@ def logits_of(model: ViViT, vectors: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """Frame vectors `(N, T, D)`, targets `(N, heads)` and numbers of clips, and those that could not be read."""
+    """Frame vectors `(N, T, D)`, targets `(N, sum(classes))` and numbers of clips, and those not to be read."""
 
     vectors: Tensor
     targets: Tensor
@@ -56,16 +56,14 @@ def store(model: ViViT, view: View, loaded: Iterable[Batch], device: torch.devic
         errors.extend(batch.errors)
         if batch.indices:
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                found = frame_vectors(model, view.normalise(batch.pixels.to(device)))
+                found = frame_vectors(model, view.finish(batch.pixels.to(device), batch.colour))
             vectors.append(found.float().cpu())
-            targets.append(batch.labels)
+            targets.append(batch.targets)
             indices.extend(batch.indices)
     grid = model.config.grid
     return Stored(
         vectors=torch.cat(vectors) if vectors else torch.empty(0, grid[0], model.config.width),
-        targets=torch.cat(targets)
-        if targets
-        else torch.empty(0, len(model.config.classes), dtype=torch.int64),
+        targets=torch.cat(targets) if targets else torch.empty(0, sum(model.config.classes)),
         indices=tuple(indices),
         errors=tuple(errors),
     )

@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,16 +13,25 @@ from torch import Tensor
 from tubelet import lora
 from tubelet.classifier import Classifier
 from tubelet.data.dataset import mix
-from tubelet.errors import DataError, TubeletError
+from tubelet.errors import DataError
 from tubelet.evaluation.metrics import measure
 from tubelet.loading import open_source
 from tubelet.models.vivit import ViViT
 from tubelet.training.config import Train
+from tubelet.training.ema import Average
 from tubelet.training.folder import RunFolder
-from tubelet.training.loss import balanced_weights, class_counts, cross_entropy, prior_entropy, verdict
+from tubelet.training.loss import (
+    balanced_weights,
+    class_counts,
+    class_numbers,
+    objective,
+    prior_entropy,
+    verdict,
+)
 from tubelet.training.optimizer import build_optimizer, set_lr
-from tubelet.training.schedule import warmup_cosine
+from tubelet.training.schedule import lr_factor
 from tubelet.training.stage import Names, Split, Stage, frozen_stage, main_stage
+from tubelet.training.step import Learning, Step, groups_of
 from tubelet.weights.report import LoadReport
 from tubelet.weights.surgeon import fill
 
@@ -88,7 +98,10 @@ def train(run: Train, progress: bool = True) -> Classifier:
         model.load_state_dict(saved["model"])
         console.print(f"Resuming after epoch {place.epoch} of the {place.stage} stage.")
         folder.log(event="resumed", stage=place.stage, epoch=place.epoch)
-    weights = [w.to(device) for w in balanced_weights(counts)] if run.class_weights == "balanced" else None
+    weights = None
+    if run.class_weights == "balanced":
+        pairs = zip(labels.heads, balanced_weights(counts), strict=True)
+        weights = [weight.to(device) if head.kind == "single" else None for head, weight in pairs]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for name, build in (("frozen", frozen_stage), ("main", main_stage)):
             if (run.frozen is None and name == "frozen") or (run.epochs == 0 and name == "main"):
@@ -131,38 +144,43 @@ def run_stage(
     folder: RunFolder,
     place: Progress,
     saved: dict[str, Any] | None,
-    weights: list[Tensor] | None,
+    weights: list[Tensor | None] | None,
     console: Console,
 ) -> None:
     """The epochs of one stage: learn, validate, keep the best, save where it stands."""
-    optimizer = build_optimizer(classifier.model, stage.optimizer)
+    step = build_step(run, stage, classifier, weights)
+    average = None if run.ema is None else Average(classifier.model, run.ema)
     if saved is not None:
-        optimizer.load_state_dict(saved["optimizer"])
+        step.optimizer.load_state_dict(saved["optimizer"])
+        if average is not None:
+            average.load(**saved["average"])
     for epoch in range(place.epoch, stage.epochs):
         if run.patience is not None and place.since_best >= run.patience:
             console.print(f"Stopped: no better epoch in the last {run.patience}.")
             break
         began = time.monotonic()
-        torch.manual_seed(mix(run.seed, stage.name == "main", epoch))  # dropout: the same when resumed
-        place.train_loss = learn(run, stage, classifier, optimizer, epoch, weights)
-        top1, loss = validate(run, stage, classifier)
-        place.epoch = epoch + 1
-        best = (top1, -loss) > (place.best_top1, -place.best_loss)
-        place.since_best = 0 if best else place.since_best + 1
-        if best:
-            place.best_top1, place.best_loss = top1, loss
-            at = {"stage": stage.name, "epoch": place.epoch, "val_top1": top1, "val_loss": loss}
-            classifier.write(folder.path, {"trained": at})
+        place.train_loss = learn(stage, classifier, step, average, epoch)
+        with nullcontext() if average is None else average.applied():
+            top1, loss = validate(run, stage, classifier)
+            place.epoch = epoch + 1
+            best = (top1, -loss) > (place.best_top1, -place.best_loss)
+            place.since_best = 0 if best else place.since_best + 1
+            if best:
+                place.best_top1, place.best_loss = top1, loss
+                at = {"stage": stage.name, "epoch": place.epoch, "val_top1": top1, "val_loss": loss}
+                classifier.write(folder.path, {"trained": at})
         folder.save(
             {
                 "progress": vars(place),
                 "model": classifier.model.state_dict(),
-                "optimizer": optimizer.state_dict(),
+                "optimizer": step.optimizer.state_dict(),
+                "average": None if average is None else average.state(),
             }
         )
         folder.log(
             event="epoch", stage=stage.name, epoch=place.epoch, train_loss=place.train_loss, val_loss=loss,
-            val_top1=top1, best=best, lr=optimizer.param_groups[0]["lr"], seconds=round(time.monotonic() - began, 1),
+            val_top1=top1, best=best, lr=step.optimizer.param_groups[0]["lr"],
+            seconds=round(time.monotonic() - began, 1),
         )  # fmt: skip
         console.print(
             f"{stage.name} {place.epoch}/{stage.epochs}: training loss {place.train_loss:.3f}, validation loss "
@@ -170,41 +188,36 @@ def run_stage(
         )
 
 
-def learn(
-    run: Train,
-    stage: Stage,
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-    weights: list[Tensor] | None,
-) -> float:
-    """One epoch. Returns the mean cross-entropy of its batches, without smoothing and class weights."""
+def build_step(run: Train, stage: Stage, classifier: Classifier, weights: list[Tensor | None] | None) -> Step:
+    """How the model of a stage takes a step."""
+    learning = Learning(
+        labels=classifier.labels,
+        optimizer=stage.optimizer,
+        seed=mix(run.seed, stage.name == "main"),
+        label_smoothing=run.label_smoothing,
+        class_weights=weights,
+        mixup=stage.mixup,
+        cutmix=stage.cutmix,
+        bf16=run.precision == "bf16",
+    )
+    optimizer = build_optimizer(classifier.model, stage.optimizer)
+    return Step(classifier.model, stage.forward, optimizer, learning)
+
+
+def learn(stage: Stage, classifier: Classifier, step: Step, average: Average | None, epoch: int) -> float:
+    """One epoch. Returns the mean loss of its clips, without smoothing and class weights."""
     classifier.model.eval()
     stage.learning.train()
-    parameters = [p for p in classifier.model.parameters() if p.requires_grad]
     steps = stage.epochs * stage.steps_per_epoch
     total, clips = 0.0, 0
-    for number, (inputs, targets) in enumerate(stage.training(epoch)):
-        step = epoch * stage.steps_per_epoch + number
-        set_lr(optimizer, stage.optimizer.lr * warmup_cosine(step, steps, stage.optimizer.warmup))
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
-            logits = stage.forward(inputs)
-        loss = cross_entropy(
-            logits, targets, classifier.labels, smoothing=run.label_smoothing, weights=weights
-        )
-        if not math.isfinite(loss.item()):
-            raise TubeletError(
-                f"The loss is {loss.item()} at step {step} ({stage.name} stage): try a lower learning rate, a longer "
-                "warm-up, or precision fp32. The last whole epoch is kept."
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if stage.optimizer.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, stage.optimizer.clip_norm)
-        optimizer.step()
-        with torch.no_grad():
-            total += len(targets) * cross_entropy(logits, targets, classifier.labels).item()
-        clips += len(targets)
+    for number, (inputs, targets) in enumerate(stage.training(epoch), start=epoch * stage.steps_per_epoch):
+        set_lr(step.optimizer, stage.optimizer.lr * lr_factor(number, steps, stage.optimizer))
+        groups = groups_of(inputs, targets, stage.group_size)
+        for group in step(number, groups, len(groups)):
+            total += group.clips * group.loss
+            clips += group.clips
+        if average is not None:
+            average.update()
     if clips == 0:
         raise DataError("None of the training clips can be read.")
     return total / clips
@@ -212,7 +225,7 @@ def learn(
 
 @torch.no_grad()
 def validate(run: Train, stage: Stage, classifier: Classifier) -> tuple[float, float]:
-    """Top-1 accuracy, averaged over the heads, and cross-entropy on the validation clips, one view each."""
+    """Top-1 accuracy, averaged over the heads that have any, and the loss on the validation clips, one view each."""
     classifier.model.eval()
     logits: list[Tensor] = []
     targets: list[Tensor] = []
@@ -223,6 +236,7 @@ def validate(run: Train, stage: Stage, classifier: Classifier) -> tuple[float, f
     if not logits:
         raise DataError("None of the validation clips can be read.")
     together, truth = torch.cat(logits), torch.cat(targets)
-    heads = [head for head in measure(together, truth, classifier.labels) if head.videos]
-    loss = float(cross_entropy(together, truth, classifier.labels))
-    return sum(head.top1 for head in heads) / len(heads), loss
+    measured = measure(together, class_numbers(truth, classifier.labels), classifier.labels)
+    heads = [head for head in measured if head.videos]
+    loss = float(objective(together, truth, classifier.labels))
+    return sum(head.top1 for head in heads) / max(len(heads), 1), loss

@@ -7,7 +7,59 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tubelet.data.source import UNKNOWN, Sample
-from tubelet.labels import Labels
+from tubelet.labels import Head, Labels
+
+
+def objective(
+    logits: Tensor,
+    targets: Tensor,
+    labels: Labels,
+    *,
+    smoothing: float = 0.0,
+    class_weights: Sequence[Tensor | None] | None = None,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Mean over the heads of each head's loss, over the samples that have a label for it.
+
+    The loss of a `single` head is the cross-entropy, of a `multi` head the sum of its classes' sigmoid
+    cross-entropies, of a `number` head the mean of its squared errors. As officially: several heads count the same
+    (EPIC-Kitchens), and each smooths by its own classes.
+
+    Args:
+        logits: `(B, sum(classes))`.
+        targets: float of the same shape, as `Labels.targets` makes them, or a mixture of such; NaN where nobody said.
+        labels: the heads.
+        smoothing: share of the target spread over all classes of the head, numbers excepted.
+        class_weights: for each head the weight of each class, or None.
+        weights: `(B,)`, how much each sample counts; None: all the same.
+
+    Returns:
+        A scalar in nats; a head that no sample of the batch has a label for counts 0.
+    """
+    parts: list[Tensor] = []
+    said, wanted = labels.split(logits.float()), labels.split(targets.float())
+    for number, head in enumerate(labels.heads):
+        target = wanted[head.name]
+        weight = (~target.isnan().any(dim=-1)).float()
+        target = target.nan_to_num(0.0)
+        if weights is not None:
+            weight = weight * weights
+        by_class = None if class_weights is None else class_weights[number]
+        if by_class is not None:
+            weight = weight * (target @ by_class.to(target))
+        each = sample_losses(head, said[head.name], target, smoothing)
+        parts.append((each * weight).sum() / (weight.sum() + 1e-8))
+    return torch.stack(parts).mean()
+
+
+def sample_losses(head: Head, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    """The loss of each sample for one head: `(B, classes)` twice to `(B,)`."""
+    if head.kind == "number":
+        return (logits - target).square().mean(dim=-1)
+    target = target * (1 - smoothing) + smoothing / len(head.classes)
+    if head.kind == "multi":
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=-1)
+    return -(target * logits.log_softmax(dim=-1)).sum(dim=-1)
 
 
 def cross_entropy(
@@ -18,43 +70,41 @@ def cross_entropy(
     smoothing: float = 0.0,
     weights: Sequence[Tensor | None] | None = None,
 ) -> Tensor:
-    """Mean over the heads of each head's cross-entropy over the samples that have a label for it.
+    """`objective` for class numbers too: targets int64 `(B, heads)`, `UNKNOWN` (-1) where nobody said."""
+    return objective(
+        logits, dense_targets(targets, labels), labels, smoothing=smoothing, class_weights=weights
+    )
 
-    As officially for several heads (EPIC-Kitchens): the mean, and smoothing by each head's own classes.
 
-    Args:
-        logits: `(B, sum(classes))`.
-        targets: int64 `(B, heads)`; `UNKNOWN` (-1) where a sample has no label.
-        labels: the heads.
-        smoothing: share of the target spread over all classes of the head.
-        weights: for each head the weight of each class, or None.
-
-    Returns:
-        A scalar in nats; a head that no sample of the batch has a label for counts 0.
-    """
+def dense_targets(targets: Tensor, labels: Labels) -> Tensor:
+    """Class numbers `(B, heads)` as what the outputs should become, `(B, sum(classes))`; floats are that already."""
+    if targets.is_floating_point():
+        return targets
     parts: list[Tensor] = []
-    for number, part in enumerate(labels.split(logits.float()).values()):
+    for number, head in enumerate(labels.heads):
         target = targets[:, number]
-        known = target != UNKNOWN
-        if not bool(known.any()):
-            parts.append(part.sum() * 0)  # keeps the head in the graph
-            continue
-        weight = None if weights is None else weights[number]
-        parts.append(F.cross_entropy(part[known], target[known], weight, label_smoothing=smoothing))
-    return torch.stack(parts).mean()
+        hot = F.one_hot(target.clamp(min=0), len(head.classes)).float()
+        parts.append(hot.masked_fill((target == UNKNOWN)[:, None], torch.nan))
+    return torch.cat(parts, dim=-1)
+
+
+def class_numbers(targets: Tensor, labels: Labels) -> Tensor:
+    """The inverse of `dense_targets`: int64 `(B, heads)`, `UNKNOWN` for heads that are not `single` too."""
+    parts: list[Tensor] = []
+    for head, target in zip(labels.heads, labels.split(targets).values(), strict=True):
+        unknown = target.isnan().any(dim=-1) | (head.kind != "single")
+        parts.append(target.nan_to_num(0.0).argmax(dim=-1).masked_fill(unknown, UNKNOWN))
+    return torch.stack(parts, dim=-1)
 
 
 def class_counts(samples: Sequence[Sample], labels: Labels) -> list[Tensor]:
-    """For each head the number of samples of each class."""
-    return [
-        torch.bincount(
-            torch.tensor(
-                [s.labels[number] for s in samples if s.labels[number] != UNKNOWN], dtype=torch.int64
-            ),
-            minlength=len(head.classes),
-        )
-        for number, head in enumerate(labels.heads)
-    ]
+    """For each head the number of samples of each class; zeros for heads that are not `single`."""
+    counts: list[Tensor] = []
+    for number, head in enumerate(labels.heads):
+        row = [label for sample in samples if isinstance(label := sample.labels[number], int)]
+        known = torch.tensor([label for label in row if label != UNKNOWN], dtype=torch.int64)
+        counts.append(torch.bincount(known, minlength=len(head.classes)))
+    return counts
 
 
 def balanced_weights(counts: Sequence[Tensor]) -> list[Tensor]:
@@ -83,7 +133,7 @@ def verdict(loss: float, prior: float) -> str | None:
         loss: the training cross-entropy without smoothing or class weights, in nats.
         prior: `prior_entropy` of the training labels.
     """
-    if loss < 0.97 * prior:
+    if not loss >= 0.97 * prior:  # also where heads have no such prior, which is then no number
         return None
     return (
         f"Nothing learned: the training loss is {loss:.3f}, and predicting the class frequencies alone, whatever "

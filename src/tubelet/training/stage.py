@@ -19,9 +19,10 @@ from tubelet.models.vivit import ViViT
 from tubelet.training.config import Optimizer, Train
 from tubelet.training.folder import RunFolder
 from tubelet.training.frozen import Stored, calibrate, common, logits_of, sine_positions, store
+from tubelet.training.mirror import Mirror
 
 Shown = tuple[Tensor, Tensor]
-"""What a stage's model half takes, on the device, and targets `(B, heads)`."""
+"""What a stage's model half takes, on the device, and targets `(B, sum(classes))`, NaN where nobody said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,12 @@ class Stage:
     """To logits `(B, sum(classes))`."""
     learning: torch.nn.Module
     """What is put in training mode."""
+    group_size: int
+    """Inputs of a replica group."""
+    mixup: float | None = None
+    """As `Train.mixup`."""
+    cutmix: float | None = None
+    """As `Train.cutmix`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +62,19 @@ class Split:
         """Random views in a random order for `train`, the middle view in order for anything else."""
         samples = list(run.data.samples(split))
         training = split == "train"
+        labels, clips = run.data.labels, run.clips_per_video if training else 1
         dataset = ClipDataset(
             samples,
             run.view,
             views=None if training else "1x1",
             seed=run.seed,
+            clips=clips,
+            mirror=Mirror.of(labels, run.flip_swaps) if training and run.flip_swaps else None,
             keep_decoded=run.keep_decoded,
+            labels=labels,
         )
         loader, sampler = batches(
-            dataset, run.batch_size, shuffle=training, workers=run.workers, pin_memory=pin_memory
+            dataset, run.batch_size // clips, shuffle=training, workers=run.workers, pin_memory=pin_memory
         )
         return cls(samples=samples, loader=loader, sampler=sampler)
 
@@ -146,6 +157,7 @@ def frozen_stage(
         held_out=held_out,
         forward=lambda vectors: logits_of(model, vectors),
         learning=learning,
+        group_size=settings.batch_size,
     )
 
 
@@ -167,7 +179,7 @@ def main_stage(
         for batch in track(splits[split].loader, title, disable=console.quiet, transient=True):
             names.note(splits[split].samples, batch.errors)
             if batch.indices:
-                yield run.view.normalise(batch.pixels.to(device)), batch.labels.to(device)
+                yield run.view.finish(batch.pixels.to(device), batch.colour), batch.targets.to(device)
 
     def training(epoch: int) -> Iterator[Shown]:
         splits["train"].sampler.epoch = draws + epoch
@@ -182,6 +194,9 @@ def main_stage(
         held_out=lambda: shown("val", "Validation"),
         forward=model,
         learning=model,
+        group_size=run.batch_size // run.replicas,
+        mixup=run.mixup,
+        cutmix=run.cutmix,
     )
 
 
