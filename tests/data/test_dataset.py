@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 from tests.clips import moving_square, write_clip
 from tubelet.data.dataset import Batch, ClipDataset, batches, mix
 from tubelet.data.source import UNKNOWN, Sample
-from tubelet.labels import Head, Labels
+from tubelet.labels import Head, Label, Labels
 from tubelet.video.view import View
 
 VIEW = View(
@@ -91,6 +92,32 @@ def test_the_views_of_a_video_stand_together(samples: list[Sample]):
     one = dataset[1].pixels
     assert one is not None
     assert torch.equal(batch.pixels[6:], one)
+
+
+def test_several_training_clips_of_a_video_are_samples_of_their_own(samples: list[Sample]):
+    def turned(row: Sequence[Label]) -> tuple[Label, ...]:
+        return tuple(1 - label for label in row if isinstance(label, int))
+
+    view = replace(VIEW, colour=(0.8, 0.1))
+    labels = Labels.single(("still", "moving"))
+    dataset = ClipDataset(samples, view, clips=3, mirror=turned, labels=labels)
+    (batch,) = batches(dataset, 5, shuffle=False)[0]
+    assert batch.pixels.shape == (15, 4, 3, 16, 24)
+    assert batch.views == 1
+    assert batch.indices == tuple(i for i in range(5) for _ in range(3))
+    assert batch.colour is not None
+    assert batch.colour.shape == (15, 6)
+    flipped = [flip for i in range(5) for flip in dataset[i].flipped]
+    assert 0 < sum(flipped) < 15
+    own = [samples[i].labels[0] for i in batch.indices]
+    assert batch.labels[:, 0].tolist() == [(1 - o if f else o) for o, f in zip(own, flipped, strict=True)]  # type: ignore[operator]
+    assert batch.targets.argmax(1).tolist() == batch.labels[:, 0].tolist()
+    (test,) = batches(
+        ClipDataset(samples, view, views="2x1", mirror=turned, labels=labels), 5, shuffle=False
+    )[0]
+    assert test.labels[:, 0].tolist() == [s.labels[0] for s in samples]  # nothing is mirrored there
+    assert test.colour is None
+    assert test.views == 2
 
 
 def test_mixed_seeds_differ():

@@ -1,4 +1,4 @@
-"""The command line: `tubelet predict | train | evaluate | info | convert`.
+"""The command line: `tubelet predict | train | evaluate | check | shard | info | convert`.
 
 Only this package knows of tyro. A command's module is imported when it runs, and PyTorch only when it is needed,
 so that `tubelet --help` is quick.
@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "predict": "what happens in videos",
     "train": "train on a folder of your own clips, or a recipe",
     "evaluate": "how often a model is right on a dataset",
+    "shard": "a dataset as tar files, to stream from the disk or over HTTP",
     "info": "what a model is and what it costs",
     "convert": "any known weights into a Tubelet folder, or into Hugging Face's",
 }

@@ -1,73 +1,135 @@
-"""Data on the command line: a folder per class, or a table, and how they are divided."""
+"""Data on the command line: the fields of a source are its flags, so that what can be said is said once."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import field, fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import tyro
 
 from tubelet.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tubelet.data.folders import Folders
-    from tubelet.data.table import Table
+    from tubelet.data.source import Source
+
+T = TypeVar("T")
+
+Kind = Literal["folders", "table", "kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "shards"]
+
+SOURCES: dict[Kind, str] = {
+    "folders": "Folders",
+    "table": "Table",
+    "kinetics": "Kinetics",
+    "ssv2": "SomethingSomethingV2",
+    "epic": "EpicKitchens",
+    "moments": "MomentsInTime",
+    "ucf101": "Ucf101",
+    "hmdb51": "Hmdb51",
+    "shards": "Shards",
+}
+"""Each is a class of `tubelet.data`."""
+
+PLACES: dict[Kind, str] = {
+    "folders": "A folder with a folder of videos for each class (train, val, test folders may stand above them).",
+    "table": "A CSV file with a header.",
+    "shards": "The folder or URL of the shards.",
+}
+"""What `DATA` is, where it is not the folder of the videos."""
+
+KIND_HELP = (
+    "What the data are. A .csv file is a table, a folder or URL of shards is shards, all else is folders. "
+    "Each kind has flags of its own: --data.kind kinetics --help lists those of kinetics."
+)
+QUARANTINE_HELP = "Leave out the clips in this file, which tubelet check --fix-list wrote."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Division:
-    """Columns and shares: what a folder or a table does not say by itself."""
+def flags(arguments: Sequence[str], positional: bool = False, usual: Kind | None = None) -> type[Any]:
+    """The flags of the kind of data that a command line names: a dataclass for tyro.
 
-    label: tuple[str, ...] = ("label",)
-    """Table: the columns of labels; each is a head."""
-    path: str = "path"
-    """Table: the column of paths."""
-    start: str | None = None
-    """Table: the column that says where in the video a clip starts."""
-    end: str | None = None
-    """Table: the column that says where in the video a clip ends."""
-    unit: Literal["seconds", "frames"] = "seconds"
-    """Table: the unit of start and end."""
-    frame_rate: float | None = None
-    """Table: frames per second, by which frames become seconds."""
-    margin_seconds: float = 0.0
-    """Table: context added before start and after end."""
-    split: str | None = None
-    """Table: the column of splits (train, val, test). Default: divided at random."""
-    group: str | None = None
-    """What must stay together when clips are divided at random: the column of a table; for a folder a regular
-    expression with one bracket, searched in each file's name."""
-    val: float = 0.15
-    """Share of the clips held out to choose the best epoch, where nothing says the splits."""
-    test: float = 0.15
-    """Share held out for the final number."""
-    seed: int = 0
-    """Another seed divides otherwise."""
+    Args:
+        arguments: the command line.
+        positional: the data are the argument `DATA`, not the flag `--data.root`.
+        usual: what they are where the command line does not say it. None: what they look like.
+    """
+    kind = kind_of(arguments, usual)
+    source = source_class(kind)
+    place = "file" if kind == "table" else "root"
+    types = {f.name: f.type for f in fields(source)}
+    about = PLACES.get(kind, "The folder of the videos.")
+    found: Any = str if types[place] in (str, "str") else Path
+    if positional:
+        root = Annotated[tyro.conf.Positional[found], tyro.conf.arg(metavar="DATA", help=about)]
+    else:
+        root = Annotated[found, tyro.conf.arg(name="root", help=about)]
+    own: list[Any] = [
+        (place, root),
+        ("kind", Annotated[Kind, tyro.conf.arg(help=KIND_HELP)], field(default=kind)),
+        ("quarantine", Annotated[Path | None, tyro.conf.arg(help=QUARANTINE_HELP)], field(default=None)),
+    ]
+    if "fractions" in types:
+        from tubelet.data.source import Fractions
 
-
-@dataclass(frozen=True, kw_only=True)
-class Data(Division):
-    """Labelled clips."""
-
-    root: Path
-    """A folder with a folder of videos for each class (train, val, test folders may stand above them), or a CSV."""
+        own.append(
+            ("fractions", Annotated[Fractions, tyro.conf.arg(name="")], field(default_factory=Fractions))
+        )
+    return make_dataclass("Data", own, bases=(source,), frozen=True, kw_only=True)
 
 
-def open_source(root: Path, division: Division) -> "Folders | Table":
-    """The source behind a path: a folder per class, or a table.
+def with_data(options: type[T], arguments: Sequence[str]) -> type[T]:
+    """A command's options, whose field `data` takes the argument `DATA` and the flags of the kind it is of."""
+    own = [("data", flags(arguments, positional=True))]
+    made = make_dataclass(options.__name__, own, bases=(options,), frozen=True, kw_only=True)
+    made.__doc__ = options.__doc__
+    return made
+
+
+def open_source(data: Any) -> "Source":
+    """The source that these flags describe.
 
     Raises:
-        ConfigError: for columns of a table where there is a folder.
+        DataError: if the quarantine cannot be read, or names no clip of the data.
     """
-    from tubelet.data.folders import Folders
-    from tubelet.data.source import Fractions
-    from tubelet.data.table import Table
+    from tubelet.data.quarantine import Without
 
-    fractions = Fractions(val=division.val, test=division.test, seed=division.seed)
-    if root.suffix.lower() == ".csv":
-        names = ("label", "path", "start", "end", "unit", "frame_rate", "margin_seconds", "split", "group")
-        columns = {name: getattr(division, name) for name in names}
-        return Table(file=root, **columns, fractions=fractions)
-    plain = Division(group=division.group, val=division.val, test=division.test, seed=division.seed)
-    mine = Division(**{name: getattr(division, name) for name in vars(plain)})
-    if mine != plain:
-        given = [name for name, value in vars(mine).items() if value != getattr(plain, name)]
-        raise ConfigError(f"{', '.join(given)} belong to a table, and {root} is no .csv file.")
-    return Folders(root=root, group=division.group, fractions=fractions)
+    kind = source_class(data.kind)
+    source: Source = kind(**{f.name: getattr(data, f.name) for f in fields(kind)})
+    return source if data.quarantine is None else Without(source=source, clips=data.quarantine)
+
+
+def source_class(kind: Kind) -> type[Any]:
+    """The class of a kind of data.
+
+    Raises:
+        ConfigError: for another name.
+    """
+    import tubelet.data
+
+    if kind not in SOURCES:
+        raise ConfigError(f"--data.kind {kind}: there are {', '.join(SOURCES)}.")
+    return getattr(tubelet.data, SOURCES[kind])
+
+
+def kind_of(arguments: Sequence[str], usual: Kind | None = None) -> Kind:
+    """What the data on a command line are: what `--data.kind` says, what is usual, or else what they look like."""
+    from tubelet.data.shards import INDEX
+    from tubelet.data.stored import is_url
+
+    spread = [part for argument in arguments for part in split_flag(argument)]
+    places: list[str] = []
+    for before, argument in zip(["", *spread], spread, strict=False):
+        if before == "--data.kind":
+            return argument  # pyright: ignore[reportReturnType]  # checked by `source_class`
+        if before == "--data.root" or not before.startswith("--"):
+            places.append(argument)
+    if usual is not None:
+        return usual
+    if any(place.lower().endswith(".csv") for place in places):
+        return "table"
+    if any(is_url(place) or (Path(place) / INDEX).is_file() for place in places):
+        return "shards"
+    return "folders"
+
+
+def split_flag(argument: str) -> list[str]:
+    """`--flag=value` as the two that it is."""
+    return argument.split("=", 1) if argument.startswith("--data.") and "=" in argument else [argument]

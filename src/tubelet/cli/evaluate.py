@@ -2,13 +2,13 @@
 
 import json as json_module
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from tubelet.cli.data import Division, open_source
+from tubelet.cli.data import open_source, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +17,8 @@ class Evaluate:
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A model folder or weights file."""
-    root: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
-    """A folder per class, or a CSV of paths and labels."""
+    data: Any
+    """A folder per class, a CSV of paths and labels, shards, or what --data.kind says."""
     split: str = "test"
     """Which split of the data."""
     views: str | None = None
@@ -37,13 +37,11 @@ class Evaluate:
     """Videos at a time."""
     workers: int = 0
     """Processes that decode; 0: this one."""
-    data: Division = field(default_factory=Division)
-    """What the data do not say by themselves."""
 
 
 def main(prog: str, arguments: Sequence[str]) -> int:
     """Exit code 0 if all videos could be read, 1 if some could not."""
-    options = tyro.cli(Evaluate, prog=prog, args=arguments)
+    options = tyro.cli(with_data(Evaluate, arguments), prog=prog, args=arguments)
     from tubelet.cli.console import stdout
     from tubelet.evaluation.evaluate import evaluate
     from tubelet.loading import load
@@ -52,7 +50,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
         raise FileExistsError(f"{options.json} exists and is not overwritten: name another file.")
     report = evaluate(
         load(options.model).to(options.device),
-        open_source(options.root, options.data),
+        open_source(options.data),
         options.split,
         options.views,
         batch_size=options.batch_size,

@@ -87,13 +87,13 @@ def find_videos(given: Sequence[str]) -> list[str]:
     A folder is searched through; one without videos is taken for a video of images. What does not exist is kept, so
     that it is reported as any other file that cannot be read.
     """
-    from tubelet.data.folders import videos_in
+    from tubelet.data.disk import clips_below
 
     found: list[str] = []
     for name in given:
         path = Path(name)
         if path.is_dir():
-            found += [str(file) for file in videos_in(path)] or [name]
+            found += [str(file) for file in clips_below(path, images=False)] or [name]
         elif not path.exists() and glob.has_magic(name):
             found += sorted(glob.glob(name, recursive=True)) or [name]
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from tubelet.cli.data import Data, open_source
+from tubelet.cli.data import SOURCES, Kind, flags, open_source
 
 if TYPE_CHECKING:
     from tubelet.training.config import Train
@@ -25,7 +25,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
 
     name = arguments[0]
     recipe = getattr(import_module(f"tubelet.recipes.{name}"), name)
-    run = tyro.cli(from_shell(recipe), prog=f"{prog} {name}", args=arguments[1:])
+    run = tyro.cli(from_shell(recipe, arguments[1:]), prog=f"{prog} {name}", args=arguments[1:])
     from tubelet.training.loop import train
 
     train(run)
@@ -45,19 +45,27 @@ def usage(prog: str, arguments: Sequence[str]) -> int:
     return 0 if asked else 2
 
 
-def from_shell(recipe: "Callable[..., Train]") -> "Callable[..., Train]":
-    """The recipe with its data as they are named on the command line."""
+def from_shell(recipe: "Callable[..., Train]", arguments: Sequence[str]) -> "Callable[..., Train]":
+    """The recipe with its data as they are named on the command line.
+
+    A recipe for one kind of data (`data: Kinetics`) takes these unless another kind is named.
+    """
+    signature = inspect.signature(recipe)
+    wanted = getattr(signature.parameters["data"].annotation, "__name__", "")
+    usual: Kind | None = next((kind for kind, name in SOURCES.items() if name == wanted), None)
+    data_flags = flags(arguments, usual=usual)
 
     @wraps(recipe)
-    def named(data: Data, **settings: Any) -> "Train":
-        return recipe(open_source(data.root, data), **settings)
+    def named(data: Any, **settings: Any) -> "Train":
+        return recipe(open_source(data), **settings)
 
-    signature = inspect.signature(recipe)
     parameters = [
-        p.replace(annotation=Data if p.name == "data" else p.annotation, kind=inspect.Parameter.KEYWORD_ONLY)
+        p.replace(
+            annotation=data_flags if p.name == "data" else p.annotation, kind=inspect.Parameter.KEYWORD_ONLY
+        )
         for p in signature.parameters.values()
     ]
     named.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    named.__annotations__ = {**recipe.__annotations__, "data": Data}
+    named.__annotations__ = {**recipe.__annotations__, "data": data_flags}
     del named.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]
     return named

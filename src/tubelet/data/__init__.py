@@ -4,6 +4,8 @@ from tubelet.data.epic import EpicKitchens
 from tubelet.data.folders import Folders
 from tubelet.data.kinetics import Kinetics
 from tubelet.data.moments import MomentsInTime
+from tubelet.data.quarantine import Without
+from tubelet.data.shards import Shards
 from tubelet.data.source import Fractions, Sample, Source
 from tubelet.data.ssv2 import SomethingSomethingV2
 from tubelet.data.table import Table
@@ -17,8 +19,10 @@ __all__ = [
     "Kinetics",
     "MomentsInTime",
     "Sample",
+    "Shards",
     "SomethingSomethingV2",
     "Source",
     "Table",
     "Ucf101",
+    "Without",
 ]

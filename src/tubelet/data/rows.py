@@ -60,13 +60,16 @@ class Row:
         return value
 
 
-def read_rows(file: Path, columns: Sequence[str], header: Sequence[str] | None = None) -> list[Row]:
+def read_rows(
+    file: Path, columns: Sequence[str], header: Sequence[str] | None = None, empty: bool = False
+) -> list[Row]:
     """The rows of a CSV file.
 
     Args:
         file: the file.
         columns: what it must have at least.
         header: the names of the columns of a file that does not say them in its first line.
+        empty: it may have no rows.
 
     Raises:
         DataError: if there is no such file, it is no CSV, lacks rows or a column, or a row has too many cells.
@@ -90,7 +93,7 @@ def read_rows(file: Path, columns: Sequence[str], header: Sequence[str] | None =
                 rows.append(Row(where, {name: cell.strip() for name, cell in row.items()}))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} is no CSV file of UTF-8 text: {error}.") from error
-    if not rows:
+    if not rows and not empty:
         raise DataError(f"{file} has no rows.")
     return rows
 

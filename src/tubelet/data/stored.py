@@ -10,7 +10,9 @@ from urllib.request import Request, urlopen
 from tubelet.errors import DataError, DecodeError
 
 ATTEMPTS = 4
-"""How often a server is asked before it counts as unreachable; the pauses between are 0.5, 1 and 2 seconds."""
+"""How often a server is asked before it counts as unreachable."""
+PAUSE_SECONDS = 0.5
+"""Before a server is asked the second time; each further pause is twice as long."""
 TIMEOUT_SECONDS = 30.0
 
 
@@ -79,5 +81,5 @@ def fetch(url: str, offset: int, length: int | None) -> bytes:
             refused = isinstance(error, HTTPError) and error.code < 500 and error.code not in (408, 429)
             if refused or attempt == ATTEMPTS - 1:
                 raise DataError(f"{url} cannot be read: {error}.") from error
-            time.sleep(0.5 * 2**attempt)
+            time.sleep(PAUSE_SECONDS * 2**attempt)
     raise AssertionError("the last attempt returns or raises")

@@ -4,8 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from tubelet.data.folders import Folders
-from tubelet.data.table import Table
+from tubelet.data.source import Source
 from tubelet.loading import open_source
 from tubelet.models.variants import variant
 from tubelet.training.config import Frozen, Optimizer, Pretrained, Train
@@ -16,7 +15,7 @@ from tubelet.weights.surgery import new_normalisation
 
 
 def folder(
-    data: Folders | Table,
+    data: Source,
     out: Path,
     *,
     model: str | None = None,
@@ -50,7 +49,7 @@ def folder(
     """A small model on clips of your own, with settings that learn from a few hundred clips on one machine.
 
     Args:
-        data: `Folders(root=...)` or `Table(file=...)`.
+        data: `Folders(root=...)`, `Table(file=...)`, or any other source.
         out: an empty or new folder.
         model: a named size (`tubelet.models.variants.VARIANTS`), whose parts must fit `start`. None: what `start` is,
             an image ViT as Model 2 around it; from scratch `ti-16x2-fe`.
