@@ -20,6 +20,9 @@ RUN = Train(
 )
 
 
+FLIPPED = replace(RUN.view, flip=True)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -34,6 +37,25 @@ RUN = Train(
         ({"lora": 0}, "lora=0"),
         ({"trainable_blocks": 3}, "trainable_blocks=3 of a model of 2"),
         ({"optimizer": Optimizer(layer_decay=0.5)}, "there is none"),
+        ({"replicas": 0}, "replicas=0"),
+        ({"replicas": 3}, "batch_size=16 is not divided by replicas=3"),
+        ({"clips_per_video": 5}, "not divided by clips_per_video=5"),
+        ({"mixup": 0.0}, "mixup=0.0 is not above 0; None is off"),
+        ({"cutmix": -1.0}, "cutmix=-1.0"),
+        ({"mixup": 0.3, "replicas": 16}, "has one clip in each"),
+        ({"ema": 1.0}, "ema=1.0 is a decay"),
+        ({"flip_swaps": (("left", "right"),)}, "view.flip=False makes none"),
+        ({"flip_swaps": (("left", "right"), ("right", "up")), "view": FLIPPED}, "in one pair only"),
+        ({"flip_swaps": (("left", "right", "up"),), "view": FLIPPED}, "give pairs"),
+        (
+            {
+                "frozen": Frozen(),
+                "model": replace(JOINT, attention="factorised_encoder"),
+                "epochs": 0,
+                "mixup": 0.3,
+            },
+            "mixup: of the main stage",
+        ),
         (
             {"frozen": Frozen(), "model": replace(JOINT, attention="factorised_encoder", pool="max")},
             "pool='max'",
@@ -58,6 +80,13 @@ def test_what_makes_no_sense_is_refused(fields: dict[str, Any], message: str):
         {"layer_decay": 0.0},
         {"betas": (0.9, 1.0)},
         {"warmup": 1.0},
+        {"warmup_steps": 0.0},
+        {"warmup_steps": 5.0, "warmup": 0.1},
+        {"l2": -1.0},
+        {"explicit_decay": -1.0},
+        {"sam": 0.0},
+        {"clip": "somewhere"},
+        {"clip": "per_replica", "clip_norm": None},
     ],
 )
 def test_optimizer_values(fields: dict[str, Any]):
@@ -78,3 +107,5 @@ def test_a_run_as_json():
     assert values["start"]["file"] == "vit.safetensors"
     assert values["optimizer"]["betas"] == [0.9, 0.98]
     assert "out" not in values
+    run = replace(run, view=FLIPPED, flip_swaps=(("left", "right"),))
+    assert run.to_dict()["flip_swaps"] == [["left", "right"]]

@@ -6,7 +6,16 @@ import torch.nn.functional as F
 
 from tubelet.data.source import UNKNOWN, Sample
 from tubelet.labels import Head, Labels
-from tubelet.training.loss import balanced_weights, class_counts, cross_entropy, prior_entropy, verdict
+from tubelet.training.loss import (
+    balanced_weights,
+    class_counts,
+    class_numbers,
+    cross_entropy,
+    dense_targets,
+    objective,
+    prior_entropy,
+    verdict,
+)
 
 LABELS = Labels((Head("verb", ("a", "b", "c")), Head("noun", ("x", "y"))))
 
@@ -46,3 +55,54 @@ def test_prior_entropy_is_the_loss_of_the_frequencies():
 def test_the_verdict_is_plain():
     assert verdict(2.0, 3.6) is None
     assert "Nothing learned: the training loss is 3.590" in (verdict(3.59, 3.6) or "")
+
+
+MANY = Labels(
+    (Head("verb", ("a", "b", "c")), Head("tags", ("x", "y"), "multi"), Head("speed", ("m/s",), "number"))
+)
+
+
+def test_every_kind_of_head_in_one_loss_of_those_who_have_a_label():
+    logits = torch.randn(3, 6)
+    targets = MANY.targets([(1, (0.0, 1.0), (2.5,)), (2, (), UNKNOWN), (UNKNOWN, UNKNOWN, (-1.0,))])
+    verb = F.cross_entropy(logits[:2, :3], torch.tensor([1, 2]))
+    wanted = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+    tags = F.binary_cross_entropy_with_logits(logits[:2, 3:5], wanted, reduction="sum") / 2
+    speed = F.mse_loss(logits[[0, 2], 5], torch.tensor([2.5, -1.0]))
+    torch.testing.assert_close(objective(logits, targets, MANY), (verb + tags + speed) / 3)
+    smooth = objective(logits, targets, MANY, smoothing=0.5) - objective(logits, targets, MANY)
+    assert abs(float(smooth)) > 1e-3
+    number = Labels((MANY.heads[2],))
+    torch.testing.assert_close(objective(logits[:, 5:], targets[:, 5:], number, smoothing=0.5), speed)
+
+
+def test_a_mixed_target_costs_the_mixture_of_both_losses():
+    logits, targets = torch.randn(4, 3), torch.eye(3)[[0, 1, 2, 0]]
+    labels = Labels.single(("a", "b", "c"))
+    mixed = objective(logits, 0.3 * targets + 0.7 * targets.flip(0), labels, smoothing=0.1)
+    both = [objective(logits, t, labels, smoothing=0.1) for t in (targets, targets.flip(0))]
+    torch.testing.assert_close(mixed, 0.3 * both[0] + 0.7 * both[1])
+
+
+def test_class_weights_are_those_of_the_targets_classes():
+    logits, classes = torch.randn(4, 3), torch.tensor([[0], [1], [2], [0]])
+    labels, weight = Labels.single(("a", "b", "c")), torch.tensor([0.5, 2.0, 0.0])
+    expected = F.cross_entropy(logits, classes[:, 0], weight)
+    torch.testing.assert_close(cross_entropy(logits, classes, labels, weights=[weight]), expected)
+
+
+def test_class_numbers_and_targets_are_two_forms_of_the_same():
+    numbers = torch.tensor([[0, 1], [2, UNKNOWN], [UNKNOWN, 0]])
+    targets = dense_targets(numbers, LABELS)
+    torch.testing.assert_close(targets, LABELS.targets(numbers.tolist()), equal_nan=True)
+    assert torch.equal(class_numbers(targets, LABELS), numbers)
+    assert dense_targets(targets, LABELS) is targets
+    many = MANY.targets([(1, (0.0,), (2.5,))])
+    assert class_numbers(many, MANY).tolist() == [[1, UNKNOWN, UNKNOWN]]
+
+
+def test_heads_without_classes_to_choose_from_have_no_prior():
+    samples = [Sample(path="", labels=(1, (0.0,), (2.5,)))]  # pyright: ignore[reportArgumentType]
+    counts = class_counts(samples, MANY)
+    assert [count.tolist() for count in counts] == [[0, 1, 0], [0, 0], [0]]
+    assert verdict(3.0, prior_entropy(counts)) is None
