@@ -152,9 +152,22 @@ def test_save_and_load(tmp_path: Path, clip: Path) -> None:
     assert torch.equal(again.predict(clip).logits, classifier.predict(clip).logits)
     assert again.report is not None
     assert again.report.count("taken") == len(classifier.model.state_dict())
-    assert json.loads((folder / "config.json").read_text())["about"] == {"clips": 12}
+    assert json.loads((folder / "config.json").read_text())["extra"] == {"about": {"clips": 12}}
     with pytest.raises(WeightsError, match="save into another folder"):
         classifier.save(folder)
+
+
+def test_what_is_known_of_a_model_goes_with_it(tmp_path: Path) -> None:
+    known = {"measured": {"val": {"top1": 0.5}}}
+    make().save(tmp_path / "first", known)
+    again = tubelet.load(tmp_path / "first")
+    assert again.extra == known
+    names = tubelet.load(tmp_path / "first", labels=LABELS)
+    for number, loaded in enumerate((again, names)):
+        folder = loaded.save(tmp_path / f"again {number}")
+        assert tubelet.load(folder).extra == known
+        assert "top1: 0.5" in (folder / "README.md").read_text()
+    assert tubelet.load(again.save(tmp_path / "new", {})).extra == {}
 
 
 def test_what_is_damaged_is_refused(tmp_path: Path) -> None:

@@ -2,10 +2,9 @@
 
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -20,53 +19,9 @@ from tubelet.hub import push
 from tubelet.labels import Labels
 from tubelet.model_folder import read_folder, write_folder
 from tubelet.models.vivit import ViViT
-from tubelet.prediction import Failure, Prediction
-from tubelet.video.decode import Video
+from tubelet.prediction import Failure, Look, Prediction, Source, clips_of, name_of, opened, shape_of
 from tubelet.video.view import View
 from tubelet.weights.report import LoadReport
-
-Source = str | Path | bytes | Video
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is to be shown to the model of one video: clips `(V, F, C, H, W)`, and the frames in them."""
-
-    name: str
-    pixels: Tensor
-    indices: Tensor
-    duration_seconds: float
-
-
-def name_of(source: Source) -> str:
-    """What messages call a video."""
-    return (
-        source.name
-        if isinstance(source, Video)
-        else "a video in memory"
-        if isinstance(source, bytes)
-        else str(source)
-    )
-
-
-@contextmanager
-def opened(source: Source) -> Generator[Video]:
-    """A video to read from; what was opened here is closed here."""
-    if isinstance(source, Video):
-        yield source
-    else:
-        with Video(source) as video:
-            yield video
-
-
-def clips_of(looks: Iterable[Look | Failure]) -> int:
-    """How many clips there are in some looks."""
-    return sum(len(look.pixels) for look in looks if isinstance(look, Look))
-
-
-def shape_of(looks: Iterable[Look | Failure]) -> torch.Size | None:
-    """The shape of the clips in looks that are all alike."""
-    return next((look.pixels.shape[1:] for look in looks if isinstance(look, Look)), None)
 
 
 class Classifier:
@@ -77,13 +32,21 @@ class Classifier:
         view: how it must look at a video.
         labels: what its outputs mean.
         report: what became of every tensor of the file it was loaded from, where it was.
+        extra: what else is known of it, such as how it was trained and measured: plain values, which are saved too.
 
     Raises:
         WeightsError: if the labels do not belong to the model.
         ConfigError: if the model cannot see what the view shows.
     """
 
-    def __init__(self, model: ViViT, view: View, labels: Labels, report: LoadReport | None = None) -> None:
+    def __init__(
+        self,
+        model: ViViT,
+        view: View,
+        labels: Labels,
+        report: LoadReport | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
         if labels.classes != model.config.classes:
             raise WeightsError(
                 f"Labels of {labels.classes} classes do not fit a model of {model.config.classes}."
@@ -97,6 +60,7 @@ class Classifier:
         self.view = view
         self.labels = labels
         self.report = report
+        self.extra = dict(extra or {})
 
     @property
     def device(self) -> torch.device:
@@ -154,7 +118,9 @@ class Classifier:
         """
         if views is not None:
             if self.view.answers == "window":
-                raise ConfigError(f"This model answers for each window of time; views={views!r} do not apply.")
+                raise ConfigError(
+                    f"This model answers for each window of time; views={views!r} do not apply."
+                )
             replace(self.view, views=views)  # refuses what cannot be, before any video is opened
         if self.view.answers == "window":
             outcomes = (self.predict_windows(video, batch_size) for video in videos)
@@ -271,6 +237,7 @@ class Classifier:
         Args:
             folder: where to.
             extra: further plain values for `config.json` and the card, such as how it was trained and measured.
+                None: the classifier's own, which are those of the folder it was loaded from.
 
         Raises:
             WeightsError: if the folder holds another model, which is not overwritten.
@@ -315,7 +282,8 @@ class Classifier:
 
         `place` is what the card tells `tubelet.load` to find it by; None: the folder's name.
         """
-        write_folder(folder, self.model, self.view, self.labels, self.report, extra or {}, place)
+        extra = self.extra if extra is None else extra
+        write_folder(folder, self.model, self.view, self.labels, self.report, extra, place)
         return folder
 
     @classmethod

@@ -195,7 +195,11 @@ def load_folder(folder: Path, labels: Labels | None) -> Classifier:
         )
     if read_json(folder / "config.json").get("format") == FORMAT:
         found = Classifier.load(folder)
-        return found if labels is None else Classifier(found.model, found.view, labels, found.report)
+        return (
+            found
+            if labels is None
+            else Classifier(found.model, found.view, labels, found.report, found.extra)
+        )
     return Classifier(*read_classifier(folder, labels))
 
 

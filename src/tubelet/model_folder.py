@@ -43,7 +43,7 @@ def write_folder(
         "model": model.config.to_dict(),
         "view": view.to_dict(),
         "labels": labels.to_dict(),
-        **extra,
+        "extra": dict(extra),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in merged_state(model).items()}
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -62,7 +62,7 @@ def write_folder(
             card.replace(there)
 
 
-def read_folder(folder: Path) -> tuple[ViViT, View, Labels, LoadReport]:
+def read_folder(folder: Path) -> tuple[ViViT, View, Labels, LoadReport, dict[str, Any]]:
     """What `write_folder` wrote. See `Classifier.load`."""
     settings, file = folder / "config.json", folder / "model.safetensors"
     config = read_json(settings)
@@ -75,10 +75,11 @@ def read_folder(folder: Path) -> tuple[ViViT, View, Labels, LoadReport]:
     try:
         model_config = ViViTConfig.from_dict(config["model"])
         view, labels = View.from_dict(config["view"]), Labels.from_dict(config["labels"])
+        extra = dict(config.get("extra", {}))
     except Exception as error:  # what is damaged can be anything at all
         raise WeightsError(f"{settings} is damaged: {type(error).__name__}: {error}") from error
     check_plausible(model_config, len(tensors), str(folder))
     model = ViViT.hollow(model_config)
     load_strictly(model, {name: tensor.float() for name, tensor in tensors.items()}, str(file))
     rows = tuple(Row("taken", name, name, tuple(t.shape)) for name, t in tensors.items())
-    return model, view, labels, LoadReport(str(file), "Tubelet", rows)
+    return model, view, labels, LoadReport(str(file), "Tubelet", rows), extra

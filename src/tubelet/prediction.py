@@ -1,12 +1,20 @@
-"""`Prediction`: what a model says of a video; `Failure`: why it says nothing."""
+"""`Prediction`: what a model says of a video; `Failure`: why it says nothing; `Look`: what it is shown of it."""
 
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tubelet.errors import TubeletError
 from tubelet.labels import Labels
+from tubelet.video.decode import Video
+
+Source = str | Path | bytes | Video
+"""A video: a file or a folder of images, the bytes of a file, or one that is open."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +64,44 @@ class Failure:
 
     video: str
     error: TubeletError
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is to be shown to the model of one video: clips `(V, F, C, H, W)`, and the frames in them."""
+
+    name: str
+    pixels: Tensor
+    indices: Tensor
+    duration_seconds: float
+
+
+def name_of(source: Source) -> str:
+    """What messages call a video."""
+    return (
+        source.name
+        if isinstance(source, Video)
+        else "a video in memory"
+        if isinstance(source, bytes)
+        else str(source)
+    )
+
+
+@contextmanager
+def opened(source: Source) -> Generator[Video]:
+    """A video to read from; what was opened here is closed here."""
+    if isinstance(source, Video):
+        yield source
+    else:
+        with Video(source) as video:
+            yield video
+
+
+def clips_of(looks: Iterable[Look | Failure]) -> int:
+    """How many clips there are in some looks."""
+    return sum(len(look.pixels) for look in looks if isinstance(look, Look))
+
+
+def shape_of(looks: Iterable[Look | Failure]) -> torch.Size | None:
+    """The shape of the clips in looks that are all alike."""
+    return next((look.pixels.shape[1:] for look in looks if isinstance(look, Look)), None)
