@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tubelet.cli import convert
 from tubelet.errors import WeightsError
-from tubelet.labels import Labels
+from tubelet.labels import Head, Labels
 from tubelet.loading import load
 from tubelet.weights.huggingface import read_classifier
 
@@ -234,9 +234,18 @@ def test_a_pooler_beside_a_classifier_is_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_class_names(tmp_path: Path) -> None:
-    make(tmp_path, id2label={0: "jump", 1: "run"}, num_labels=2, problem_type="multi_label_classification")
-    assert read_classifier(tmp_path)[2] == Labels.single(["jump", "run"], multi_label=True)
+@pytest.mark.parametrize(
+    ("problem_type", "kind"),
+    [
+        (None, "single"),
+        ("single_label_classification", "single"),
+        ("multi_label_classification", "multi"),
+        ("regression", "number"),
+    ],
+)
+def test_class_names(tmp_path: Path, problem_type: str | None, kind: Any) -> None:
+    make(tmp_path, id2label={0: "jump", 1: "run"}, num_labels=2, problem_type=problem_type)
+    assert read_classifier(tmp_path)[2] == Labels((Head("label", ("jump", "run"), kind),))
     mine = Labels.single(["up", "down"])
     assert read_classifier(tmp_path, mine)[2] == mine
 

@@ -172,16 +172,24 @@ def test_models_3_and_4_are_refused(tmp_path: Path, attention: Any) -> None:
         write_huggingface(ViViT(replace(SMALL, attention=attention)), VIEW, NAMES, tmp_path)
 
 
-def test_the_command_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+PROBLEMS = {
+    "single": "single_label_classification",
+    "multi": "multi_label_classification",
+    "number": "regression",
+}
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_the_command_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: Any) -> None:
     model = make()
-    labels = Labels.single(["a", "b", "c"], multi_label=True)
+    labels = Labels((Head("label", ("a", "b", "c"), kind),))
     start = Classifier(model, replace(VIEW, interpolation="bilinear"), labels).save(tmp_path / "start")
     arguments = [str(start), str(tmp_path / "theirs"), "--to", "huggingface"]
     assert convert.main("tubelet convert", arguments) == 0
     out = capsys.readouterr().out
     assert "without antialiasing" in out
     assert "every 2 frames, 4 of them" in out
-    assert json.loads((tmp_path / "theirs" / "config.json").read_text())["problem_type"].startswith("multi")
+    assert json.loads((tmp_path / "theirs" / "config.json").read_text())["problem_type"] == PROBLEMS[kind]
     assert convert.main("tubelet convert", [str(tmp_path / "theirs"), str(tmp_path / "ours")]) == 0
     out = capsys.readouterr().out
     assert "(Hugging Face ViViT): 40 taken" in out

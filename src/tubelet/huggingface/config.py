@@ -6,10 +6,11 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from tubelet.errors import ConfigError
-from tubelet.labels import Labels
+from tubelet.labels import Head, Labels
 from tubelet.model_folder import FORMAT, VERSION
 from tubelet.models.config import ViViTConfig
 from tubelet.video.view import View
+from tubelet.weights.vivit_folder import PROBLEMS, kind_of
 
 
 def names_of(labels: Labels) -> list[str]:
@@ -57,8 +58,8 @@ class TubeletConfig(PreTrainedConfig):
             names = [f"LABEL_{i}" for i in range(wanted)]
         self.id2label = dict(enumerate(names))
         self.label2id = {name: i for i, name in enumerate(names)}
-        if len(labels.heads) == 1 and labels.heads[0].multi_label:
-            self.problem_type = "multi_label_classification"
+        if len(labels.heads) == 1 and labels.heads[0].kind != "single":
+            self.problem_type = PROBLEMS[labels.heads[0].kind]
         super().__post_init__(**kwargs)
 
     @property
@@ -80,13 +81,19 @@ class TubeletConfig(PreTrainedConfig):
         return View.from_dict(self.view or {})
 
     def classes(self) -> Labels:
-        """The class names, after whatever was done to `id2label`: renamed, or another number of them."""
+        """The heads, after whatever was done to `id2label`, renamed or of another number, and `problem_type`."""
         labels = Labels.from_dict(self.labels or [])
         given = {int(number): str(name) for number, name in (self.id2label or {}).items()}
         names = [given[number] for number in sorted(given)]
-        if names == names_of(labels):
+        if len(labels.heads) > 1 and names == names_of(labels):
             return labels
-        return Labels.single(names, self.problem_type == "multi_label_classification")
+        kind = (
+            "single"
+            if self.problem_type is None
+            else kind_of({"problem_type": self.problem_type}, len(names))
+        )
+        name = labels.heads[0].name if len(labels.heads) == 1 else "label"
+        return Labels((Head(name, tuple(names), kind),))
 
     def settle(self) -> None:
         """Write what `id2label` says into `model` and `labels`, so that what is saved says it once."""
@@ -94,4 +101,5 @@ class TubeletConfig(PreTrainedConfig):
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What is saved: everything, for Tubelet has no defaults in its files."""
+        self.settle()  # training may have found out the problem_type
         return self.to_dict()

@@ -13,10 +13,9 @@ from transformers.pipelines.video_classification import VideoClassificationPipel
 from tubelet.errors import ConfigError
 from tubelet.huggingface.config import TubeletConfig, names_of
 from tubelet.huggingface.model import TubeletForVideoClassification
+from tubelet.prediction import Source
 from tubelet.video.decode import Video
 from tubelet.video.view import View
-
-Source = str | Path | bytes | Video
 
 
 class TubeletVideoProcessor:

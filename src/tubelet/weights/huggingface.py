@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import ConfigError, WeightsError
-from tubelet.labels import Labels
+from tubelet.labels import Head, Labels
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
 from tubelet.video.view import View
@@ -52,14 +52,14 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def read_labels(theirs: Mapping[str, Any]) -> Labels:
-    """The class names of a config; numbered where nobody gave them names."""
+    """The head of a config; its classes are numbered where nobody gave them names."""
     given: Mapping[str, str] = theirs.get("id2label") or {
         str(i): f"LABEL_{i}" for i in range(theirs.get("num_labels", 2))
     }
     names = tuple(given[str(i)] for i in range(len(given)))
     if all(name == f"LABEL_{i}" for i, name in enumerate(names)):
         names = Labels.numbered((len(names),)).heads[0].classes
-    return Labels.single(names, theirs.get("problem_type") == "multi_label_classification")
+    return Labels((Head("label", names, vivit_folder.kind_of(theirs, len(names))),))
 
 
 def plan_vivit(theirs: Mapping[str, Any], names: set[str], classes: tuple[int, ...]) -> Plan:

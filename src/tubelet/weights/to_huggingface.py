@@ -14,21 +14,19 @@ from tubelet.models.vivit import ViViT
 from tubelet.video.processor import reasons_against_view, write_processor
 from tubelet.video.view import View
 from tubelet.weights.rename import write
-from tubelet.weights.vivit_folder import TABLE, config_to, reasons_against
+from tubelet.weights.vivit_folder import PROBLEMS, TABLE, config_to, reasons_against
 
 
 def labels_to(labels: Labels) -> dict[str, Any]:
-    """The fields of a `config.json` that name the classes of one head; numbered ones as they are numbered there."""
+    """The fields of a `config.json` that describe one head; numbered classes as they are numbered there."""
     head = labels.heads[0]
     numbered = head.classes == Labels.numbered((len(head.classes),)).heads[0].classes
     names = [f"LABEL_{i}" if numbered else name for i, name in enumerate(head.classes)]
-    fields: dict[str, Any] = {
+    return {
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
+        "problem_type": PROBLEMS[head.kind],
     }
-    if head.multi_label:
-        fields["problem_type"] = "multi_label_classification"
-    return fields
 
 
 def lost(config: ViViTConfig, view: View) -> list[str]:

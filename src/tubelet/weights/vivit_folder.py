@@ -1,9 +1,10 @@
 """ViViT as Hugging Face's transformers has it: names of tensors and fields of `config.json`, both ways."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from tubelet.errors import WeightsError
+from tubelet.labels import Kind
 from tubelet.models.config import Activation, ViViTConfig
 from tubelet.weights.rename import Rename
 
@@ -15,6 +16,28 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
 }
 """Their names of activations and ours; of several for one of ours the first is written."""
+
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+PROBLEMS: dict[Kind, ProblemType] = {
+    "single": "single_label_classification",
+    "multi": "multi_label_classification",
+    "number": "regression",
+}
+"""Their `problem_type` for our kinds of heads."""
+
+
+def kind_of(theirs: Mapping[str, Any], classes: int) -> Kind:
+    """What the head of a config asks. Without a `problem_type` a single output is a number, as it is there.
+
+    Raises:
+        WeightsError: for a `problem_type` that there is not.
+    """
+    given = theirs.get("problem_type") or ("regression" if classes == 1 else PROBLEMS["single"])
+    kinds: dict[str, Kind] = {name: kind for kind, name in PROBLEMS.items()}
+    if given not in kinds:
+        raise WeightsError(f"problem_type={given!r} is not one of {', '.join(kinds)}.")
+    return kinds[given]
 
 
 def table(layer: str, parts: Mapping[str, str]) -> list[Rename]:
