@@ -10,7 +10,13 @@ from tubelet.training import train
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"frozen_epochs": 1, "frozen_draws": 1, "size": (32, 48)}, {"stride": 1}]
+    "fields",
+    [
+        {},
+        {"frozen_epochs": 1, "frozen_draws": 1, "size": (32, 48)},
+        {"stride": 1},
+        {"mixup": 0.3, "ema": 0.9, "replicas": 2},
+    ],
 )
 def test_builds_and_trains(tmp_path: Path, fields: dict[str, Any]):
     root = write_motion(tmp_path / "clips", 2)

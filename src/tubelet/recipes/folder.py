@@ -37,7 +37,18 @@ def folder(
     lr: float = 3e-4,
     backbone_lr_scale: float | None = None,
     dropout: float = 0.0,
+    drop_path: float = 0.0,
     label_smoothing: float = 0.1,
+    mixup: float | None = None,
+    cutmix: float | None = None,
+    colour: tuple[float, float] | None = None,
+    rand_augment: tuple[int, float] | None = None,
+    erase: float = 0.0,
+    flip_swaps: tuple[tuple[str, str], ...] = (),
+    clips_per_video: int = 1,
+    replicas: int = 1,
+    sam: float | None = None,
+    ema: float | None = None,
     class_weights: Literal["none", "balanced"] = "none",
     precision: Literal["fp32", "bf16"] = "fp32",
     device: str = "auto",
@@ -62,7 +73,7 @@ def folder(
         channels: 3 looks at colours, 1 at brightness only, as for thermal video.
         region: the part of the frame to look at: (top, left, bottom, right) in fractions.
         stride: take every `stride`-th frame; None: spread the frames evenly over the clip.
-        flip: mirror half of the clips in training; wrong where left and right are in the labels.
+        flip: mirror half of the clips in training; where left and right are in the labels, say so in `flip_swaps`.
         epochs: passes over the clips.
         frozen_epochs: passes of a first stage on stored frame vectors, for Model 2 (see `Frozen`).
         frozen_draws: random views of each clip that this first stage stores.
@@ -74,7 +85,18 @@ def folder(
         backbone_lr_scale: factor on the rate of everything below the temporal encoder or the head. None: 0.1 after
             a frozen stage, whose calibration makes the model sensitive to what is below; otherwise 1.
         dropout: of the whole model. A frozen stage knows only that of the temporal encoder.
+        drop_path: stochastic depth: share of the clips for which the last block's branches are dropped.
         label_smoothing: share of the target that is spread over all classes.
+        mixup: mix clips by shares from Beta(mixup, mixup), such as 0.3.
+        cutmix: put rectangles of clips into others, by shares from Beta(cutmix, cutmix), such as 1.
+        colour: probabilities of a colour jitter and of a grey clip, such as 0.8 0.1.
+        rand_augment: layers and magnitude of RandAugment, such as 2 10.
+        erase: probability of noise over one rectangle.
+        flip_swaps: pairs of classes that a mirror image exchanges, one after the other.
+        clips_per_video: clips drawn from a video each time it is decoded.
+        replicas: parts of a batch that are computed one after the other, in less memory (see `Train.replicas`).
+        sam: distance of sharpness-aware minimisation, such as 0.05; doubles the time.
+        ema: decay of an average of the weights, such as 0.999, which is then what is kept.
         class_weights: `balanced` lets every class weigh the same, however rare it is.
         precision: `bf16` computes matrix products in bfloat16.
         device: `auto` takes a GPU where there is one.
@@ -94,7 +116,8 @@ def folder(
     new = source is None or source.image
     tubelet = (tubelet_frames or (2 if new else config.tubelet[0]), *config.tubelet[1:])
     shape = {"frames": frames, "size": size, "channels": channels, "tubelet": tubelet}
-    config = replace(config, **shape, depth=blocks or config.depth, dropout=dropout)
+    config = replace(config, **shape, depth=blocks or config.depth)
+    config = replace(config, dropout=dropout, drop_path=drop_path)
     if config.attention in ("joint", "factorised_encoder") and new:
         config = replace(config, pool="mean")
     rules = Start(inflation="average")
@@ -113,6 +136,9 @@ def folder(
         mean=mean,
         std=std,
         flip=flip,
+        colour=colour,
+        rand_augment=rand_augment,
+        erase=erase,
     )
     if backbone_lr_scale is None:
         backbone_lr_scale = 0.1 if frozen_epochs else 1.0
@@ -127,8 +153,14 @@ def folder(
         epochs=epochs,
         lora=lora,
         batch_size=batch_size,
-        optimizer=Optimizer(lr=lr, backbone_lr_scale=backbone_lr_scale),
+        replicas=replicas,
+        optimizer=Optimizer(lr=lr, backbone_lr_scale=backbone_lr_scale, sam=sam),
         label_smoothing=label_smoothing,
+        mixup=mixup,
+        cutmix=cutmix,
+        flip_swaps=flip_swaps,
+        clips_per_video=clips_per_video,
+        ema=ema,
         class_weights=class_weights,
         precision=precision,
         device=device,
