@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "predict": "what happens in videos",
     "train": "train on a folder of your own clips, or a recipe",
     "evaluate": "how often a model is right on a dataset",
+    "check": "what is wrong with a dataset: broken files, duplicates, leaks",
     "shard": "a dataset as tar files, to stream from the disk or over HTTP",
     "info": "what a model is and what it costs",
     "convert": "any known weights into a Tubelet folder, or into Hugging Face's",
@@ -29,7 +30,7 @@ def main() -> None:
     try:
         module = import_module(f"tubelet.cli.{command}")
         sys.exit(module.main(f"tubelet {command}", arguments[1:]))
-    except (TubeletError, FileExistsError) as error:
+    except (TubeletError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -11,6 +11,14 @@ from tubelet.cli.data import open_source, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where the shards go. A record of its own because tyro takes the arguments of records last, and DATA is one."""
+
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """A new folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shard:
     """Write clips into tar files (the WebDataset layout) with an index, to train from the disk or over HTTP.
 
@@ -20,8 +28,8 @@ class Shard:
 
     data: Any
     """A folder per class, a CSV of paths and labels, or what --data.kind says."""
-    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-    """A new folder."""
+    target: Annotated[Target, tyro.conf.arg(name="")]
+    """Where the shards go."""
     clips_per_shard: int = 256
     """Clips in a tar file."""
     short_side: int | None = None
@@ -41,9 +49,9 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     settings = Sharding(
         clips_per_shard=options.clips_per_shard, short_side=options.short_side, crf=options.crf
     )
-    written = write_shards(open_source(options.data), options.out, settings, workers=options.workers)
+    written = write_shards(open_source(options.data), options.target.out, settings, workers=options.workers)
     console = stdout()
     for clip in written.left_out:
         console.print(f"Left out of {clip['split']}: {clip['error']}", highlight=False, markup=False)
-    console.print(f"{options.out}: {written.clips} clips in {written.shards} shards.", highlight=False)
+    console.print(f"{options.target.out}: {written.clips} clips in {written.shards} shards.", highlight=False)
     return 1 if written.left_out else 0
