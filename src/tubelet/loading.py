@@ -32,7 +32,7 @@ MODELS: dict[str, Path] = {"camera-motion": Path(__file__).parent / "zoo" / "cam
 
 def load(
     path: str | Path,
-    config: ViViTConfig | None = None,
+    config: ViViTConfig | Release | None = None,
     *,
     labels: Labels | None = None,
     revision: str | None = None,
@@ -67,7 +67,7 @@ def load(
     if config is None:
         raise WeightsError(
             f"{path} holds an image ViT, which can only start a ViViT: give the config of that ViViT "
-            "(tubelet.start_config makes one that fits the file)."
+            "(tubelet.start_config makes one that fits the file), or train from it: tubelet train folder --start."
         )
     if isinstance(config, Release):
         raise WeightsError(f"{path} holds an image ViT, and not the release {config.name}.")
@@ -169,16 +169,16 @@ def recognise(
         if config is not None:
             raise WeightsError(f"{path} says its own architecture: leave config out.")
         return load_folder(path, labels)
-    parameters = scenic.read_parameters(path)
+    parameters, left = scenic.read_parameters(path)
     if isinstance(config, Release):
-        model, report = scenic.build_release(parameters, str(path), config)
+        model, report = scenic.build_release(parameters, str(path), config, left)
         if labels is None:
             report = replace(report, assumed={"labels": "numbered; the file has no names"})
         return Classifier(model, config.view, labels or config.labels, report)
     if is_image_vit(parameters, config):
-        return from_jax(parameters, str(path), "Scenic ViT")
+        return from_jax(parameters, str(path), "Scenic ViT", left)
     classes = None if labels is None else labels.classes
-    model, report = scenic.build_scenic(parameters, str(path), config, classes)
+    model, report = scenic.build_scenic(parameters, str(path), config, classes, left)
     view = View.scenic(frames=model.config.frames, size=model.config.size, resize=resize_for(model.config))
     assumed = {"view": "the official one: stride 2, the shorter side 8/7 of the size, values in [-1, 1]"}
     if labels is None:

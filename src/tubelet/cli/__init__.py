@@ -5,6 +5,7 @@ so that `tubelet --help` is quick.
 """
 
 import sys
+import warnings
 from importlib import import_module
 
 from tubelet.errors import TubeletError
@@ -27,6 +28,7 @@ def main() -> None:
     if not arguments or arguments[0] not in COMMANDS:
         sys.exit(usage(arguments))
     command = arguments[0]
+    warnings.formatwarning = warning
     try:
         module = import_module(f"tubelet.cli.{command}")
         sys.exit(module.main(f"tubelet {command}", arguments[1:]))
@@ -36,6 +38,11 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+
+
+def warning(message: Warning | str, *_: object) -> str:
+    """How a warning is printed: what it says, and not where in the code."""
+    return f"Warning: {message}\n"
 
 
 def usage(arguments: list[str]) -> int:

@@ -18,6 +18,9 @@ class Convert:
     """The folder to write; it must be empty, or not be there yet."""
     to: Literal["tubelet", "huggingface"] = "tubelet"
     """For whom: Tubelet, or VivitForVideoClassification of transformers, which has Model 1 only."""
+    config: str | None = None
+    """The architecture, where MODEL does not say it whole, or is an image ViT: a name in Scenic's model zoo, such as
+    vivit_l_16x2_fe_epic, or a JSON file of the fields of tubelet.ViViTConfig."""
     revision: str | None = None
     """The branch, tag or commit of a Hub id. Default: main."""
     labels: tuple[str, ...] = ()
@@ -30,12 +33,22 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     from tubelet.errors import WeightsError
     from tubelet.labels import Labels
     from tubelet.loading import load
+    from tubelet.models.config import ViViTConfig
+    from tubelet.weights.files import read_json
+    from tubelet.weights.releases import RELEASES
     from tubelet.weights.to_huggingface import write_huggingface
 
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise WeightsError(f"{options.out} is not empty: write into another folder.")
     labels = Labels.single(options.labels) if options.labels else None
-    classifier = load(options.model, labels=labels, revision=options.revision)
+    config = RELEASES.get(options.config or "")
+    if options.config is not None and config is None:
+        file = Path(options.config)
+        if not file.is_file():
+            names = ", ".join(RELEASES)
+            raise WeightsError(f"--config {file} is no file, and no name in Scenic's model zoo: {names}.")
+        config = ViViTConfig.from_dict(read_json(file))
+    classifier = load(options.model, config, labels=labels, revision=options.revision)
     if classifier.report is not None:
         print(classifier.report)
     if options.to == "huggingface":

@@ -220,7 +220,8 @@ def read_msgpack(path: Path) -> dict[str, Any]:
         tree = join_chunks(tree)
     except Exception as error:  # see read_pickle
         raise WeightsError(
-            f"{path} cannot be read as a flax msgpack checkpoint: {first_line(error)}."
+            f"{path} cannot be read as a flax msgpack checkpoint: {first_line(error)}. Other formats are known by "
+            "their endings: .safetensors, .bin, .pt, .pth, .npz."
         ) from error
     if not isinstance(tree, dict):
         raise WeightsError(f"{path} holds no msgpack map, so it is no checkpoint.")

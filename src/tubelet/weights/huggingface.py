@@ -183,7 +183,7 @@ def read_classifier(folder: Path, labels: Labels | None = None) -> tuple[ViViT, 
     if new_head and labels is None:
         raise WeightsError(
             f"{folder} holds an encoder without a classifier. It can start one: give the labels of the new head, "
-            "such as labels=tubelet.Labels.single(['jump', 'run'])."
+            "such as labels=tubelet.Labels.single(['jump', 'run']), or --labels jump run in the shell."
         )
     try:
         found = labels or read_labels(theirs)

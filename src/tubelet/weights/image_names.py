@@ -3,7 +3,7 @@
 Every table is for names without the prefix of a wrapper, and without what `image_vit.py` leaves out.
 """
 
-from tubelet.weights import scenic
+from tubelet.weights import scenic_names
 from tubelet.weights.rename import FRAME, Rename
 
 BRANCHES = ("attention.norm", "attention.layer.query", "attention.layer.key", "attention.layer.value",
@@ -80,7 +80,7 @@ HUGGINGFACE_5: list[Rename] = [
 """Of state dicts of transformers 5."""
 
 JAX: list[Rename] = [
-    row for row in scenic.table(image=True) if row.ours.split(".")[0] not in ("spatial", "temporal")
+    row for row in scenic_names.table(image=True) if row.ours.split(".")[0] not in ("spatial", "temporal")
 ]
 """Scenic's, `vision_transformer`'s and big_vision's, once `jax_names` has made them alike."""
 

@@ -17,6 +17,7 @@ from tubelet.weights.image_names import HUGGINGFACE, HUGGINGFACE_5, JAX, TIMM, j
 from tubelet.weights.image_shape import POSITIONS, Known, build
 from tubelet.weights.rename import Rename, Renamed, read
 from tubelet.weights.report import Row
+from tubelet.weights.scenic_names import current_names
 from tubelet.weights.source import SourceModel, kept_or_left
 from tubelet.weights.vivit_folder import activation_of
 
@@ -80,19 +81,20 @@ def read_image_vit(path: Path) -> SourceModel:
         return from_torch(
             read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path), str(path)
         )
-    return from_jax(scenic.read_parameters(path), str(path), "Scenic ViT")
+    parameters, left = scenic.read_parameters(path)
+    return from_jax(parameters, str(path), "Scenic ViT", left)
 
 
-def from_jax(tensors: Mapping[str, Tensor], file: str, name: str) -> SourceModel:
+def from_jax(tensors: Mapping[str, Tensor], file: str, name: str, left: tuple[Row, ...] = ()) -> SourceModel:
     """An image ViT of JAX: of Scenic, `vision_transformer` or big_vision. Pixels are in [-1, 1]."""
     prefix = next((p for p in ("opt/target/", "params/") if any(n.startswith(p) for n in tensors)), "")
-    left = tuple(
+    left += tuple(
         Row("left out", n, "", tuple(t.shape), "state of its training")
         for n, t in tensors.items()
         if not n.startswith(prefix)
     )
     plain = {jax_names(n.removeprefix(prefix)): t for n, t in tensors.items() if n.startswith(prefix)}
-    plain = scenic.current_names(plain)
+    plain = current_names(plain)
     renamed, unknown = read(plain, JAX)
     query = plain.get("Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel")
     heads = query.shape[1] if query is not None and query.ndim == 3 else None
@@ -101,7 +103,17 @@ def from_jax(tensors: Mapping[str, Tensor], file: str, name: str) -> SourceModel
 
 
 def from_torch(tensors: Mapping[str, Tensor], file: str) -> SourceModel:
-    """An image ViT from a state dict: the names tell whose it is."""
+    """An image ViT from a state dict: the names tell whose it is.
+
+    Raises:
+        WeightsError: if it is none; or is a video model's, of which only its folder tells the architecture.
+    """
+    for name, tensor in tensors.items():
+        if tensor.ndim == 5:
+            raise WeightsError(
+                f"{file} is of a video model, as its {name} {list(tensor.shape)} says: give the folder that it "
+                "lies in, with the config.json that says of which."
+            )
     tensors, left = unwrap(tensors)
     if "patch_embed.proj.weight" in tensors:
         return from_names(tensors, TIMM, file, TIMM_KNOWN, left)

@@ -1,6 +1,7 @@
 """`LoadReport`: what became of every tensor of a file."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,9 @@ FEWEST_TENSORS_OF_A_BLOCK = 13
 MOST_FIXED_POSITIONS = 2**26
 """Numbers in a table of positions that is computed, not read: 20 times those of 32 frames of 224x224 pixels at width
 1024."""
+
+MOST_LINES = 20
+"""Tensors that are left out for one reason, of which a printed report names each; `rows` has them all."""
 
 Action = Literal["taken", "inflated", "tiled", "resized", "split", "fresh", "left out"]
 
@@ -51,12 +55,19 @@ class LoadReport:
         return {"file": self.file, "format": self.format, "assumed": dict(self.assumed), "rows": rows}
 
     def __str__(self) -> str:
-        """A line of counts, a line for each assumption, and a line for each tensor that was not simply taken."""
+        """A line of counts, a line for each assumption, and a line for each tensor that was not simply taken.
+
+        Of many that are left out for one reason, such as the state of an optimizer, the line says how many.
+        """
         actions: dict[Action, None] = dict.fromkeys(row.action for row in self.rows)
         lines = [f"{self.file} ({self.format}): " + ", ".join(f"{self.count(a)} {a}" for a in actions)]
         lines += [f"  assumed {name} = {why}" for name, why in self.assumed.items()]
+        alike = Counter(row.remark for row in self.rows if row.action == "left out")
+        lines += [
+            f"  left out: {count} tensors ({why})" for why, count in alike.items() if count > MOST_LINES
+        ]
         for row in self.rows:
-            if row.action != "taken":
+            if row.action != "taken" and not (row.action == "left out" and alike[row.remark] > MOST_LINES):
                 names = " -> ".join(name for name in (row.theirs, row.ours) if name)
                 remark = f" ({row.remark})" if row.remark else ""
                 lines.append(f"  {row.action}: {names} {list(row.shape)}{remark}")

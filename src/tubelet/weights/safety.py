@@ -52,10 +52,12 @@ DTYPES: dict[str, torch.dtype] = {
 
 
 def check_regular(path: Path) -> int:
-    """Refuse what is no regular file, such as a folder, a pipe or a device; returns the size in bytes."""
+    """Refuse what is empty or no regular file, such as a folder, a pipe or a device; returns the size in bytes."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
+    if status.st_size == 0:
+        raise ValueError("it is empty")
     return status.st_size
 
 

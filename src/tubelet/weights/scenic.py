@@ -14,104 +14,14 @@ from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
 from tubelet.weights.files import flatten, read_msgpack
 from tubelet.weights.releases import Release
-from tubelet.weights.rename import (
-    CONV2D,
-    CONV3D,
-    DENSE,
-    HEADS_BIAS,
-    HEADS_IN,
-    HEADS_OUT,
-    SAME,
-    Rename,
-    read,
-)
+from tubelet.weights.rename import read
 from tubelet.weights.report import LoadReport, Row, check_plausible, load_strictly
 from tubelet.weights.safety import check_tensors
-
-ENCODERS = (
-    ("Transformer", "encoder"),
-    ("SpatialTransformer", "spatial"),
-    ("TemporalTransformer", "temporal"),
-)
-CLASS_TOKENS = {"encoder": "cls", "spatial": "cls_SpatialTransformer", "temporal": "cls_TemporalTransformer"}
-NORMS = (
-    ("LayerNorm_0", "attention"),
-    ("LayerNorm_1", "mlp"),
-    ("LayerNorm_time", "time"),
-    ("LayerNorm_space", "space"),
-    ("LayerNorm_mlp", "mlp"),
-)
-ATTENTIONS = (
-    ("MultiHeadDotProductAttention_0", "attention"),
-    ("MultiHeadDotProductAttention_time", "time"),
-    ("MultiHeadDotProductAttention_space", "space"),
-)
-PRE_LINEN = (
-    ("MultiHeadDotProductAttention_1", "MultiHeadDotProductAttention_0"),
-    ("LayerNorm_2", "LayerNorm_1"),
-    ("MlpBlock_3", "MlpBlock_0"),
-)
-"""Submodules of a block were numbered together before flax's Linen interface."""
+from tubelet.weights.scenic_names import CLASS_TOKENS, ENCODERS, current_names, table
 
 
-def table(image: bool = False, factorised_attention: bool = False) -> list[Rename]:
-    """Their names and ours.
-
-    Args:
-        image: the embedding is a 2D convolution: an image ViT, or uniform frame sampling.
-        factorised_attention: Model 3, whose blocks name their parts otherwise.
-    """
-    rows = [
-        Rename("embedding/kernel", "embedding.weight", CONV2D if image else CONV3D),
-        Rename("embedding/bias", "embedding.bias"),
-        Rename("pre_logits/kernel", "representation.weight", DENSE),
-        Rename("pre_logits/bias", "representation.bias"),
-        Rename("output_projection/kernel", "head.weight", DENSE),
-        Rename("output_projection/bias", "head.bias"),
-    ]
-    for theirs, ours in ENCODERS:
-        rows += [
-            Rename(CLASS_TOKENS[ours], f"{ours}.class_token"),
-            Rename(f"{theirs}/posembed_input/pos_embedding", f"{ours}.positions.table"),
-            Rename(f"{theirs}/encoder_norm/scale", f"{ours}.norm.weight"),
-            Rename(f"{theirs}/encoder_norm/bias", f"{ours}.norm.bias"),
-        ]
-        rows += block_table(f"{theirs}/encoderblock_{{i}}", f"{ours}.blocks.{{i}}", factorised_attention)
-    return rows
-
-
-def block_table(theirs: str, ours: str, factorised_attention: bool) -> list[Rename]:
-    """The rows of one block."""
-    rows: list[Rename] = []
-    for norm, branch in NORMS[2:] if factorised_attention else NORMS[:2]:
-        rows.append(Rename(f"{theirs}/{norm}/scale", f"{ours}.{branch}.norm.weight"))
-        rows.append(Rename(f"{theirs}/{norm}/bias", f"{ours}.{branch}.norm.bias"))
-    for attention, branch in ATTENTIONS[1:] if factorised_attention else ATTENTIONS[:1]:
-        for part in ("query", "key", "value"):
-            name = f"{ours}.{branch}.layer.{part}"
-            rows.append(Rename(f"{theirs}/{attention}/{part}/kernel", f"{name}.weight", HEADS_IN))
-            rows.append(Rename(f"{theirs}/{attention}/{part}/bias", f"{name}.bias", HEADS_BIAS))
-        rows.append(
-            Rename(f"{theirs}/{attention}/out/kernel", f"{ours}.{branch}.layer.out.weight", HEADS_OUT)
-        )
-        rows.append(Rename(f"{theirs}/{attention}/out/bias", f"{ours}.{branch}.layer.out.bias", SAME))
-    mlp = "MlpBlock" if factorised_attention else "MlpBlock_0"
-    for dense, part in (("Dense_0", "fc1"), ("Dense_1", "fc2")):
-        rows.append(Rename(f"{theirs}/{mlp}/{dense}/kernel", f"{ours}.mlp.layer.{part}.weight", DENSE))
-        rows.append(Rename(f"{theirs}/{mlp}/{dense}/bias", f"{ours}.mlp.layer.{part}.bias", SAME))
-    return rows
-
-
-def current_names(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters under the names that they have since Linen."""
-    if any("MlpBlock_3/" in name for name in parameters):
-        for old, new in PRE_LINEN:
-            parameters = {name.replace(f"/{old}/", f"/{new}/"): t for name, t in parameters.items()}
-    return dict(parameters)
-
-
-def read_parameters(path: Path) -> dict[str, Tensor]:
-    """The parameters of a checkpoint under their current names, whichever way the file holds them.
+def read_parameters(path: Path) -> tuple[dict[str, Tensor], tuple[Row, ...]]:
+    """The parameters of a checkpoint under their current names, and rows that report what else it holds.
 
     Known: the released form (`optimizer/target`), with the names of before Linen too, the newer train state
     (`params`), and a bare tree of parameters.
@@ -119,11 +29,17 @@ def read_parameters(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: if the file is no flax msgpack, or holds no ViViT or ViT.
     """
-    tree: Any = read_msgpack(path)
+    whole: Any = read_msgpack(path)
+    tree, prefix = whole, ""
     for key in ("optimizer", "target", "params"):
         if isinstance(tree.get(key), dict):
-            tree = tree[key]
+            tree, prefix = tree[key], f"{prefix}{key}/"
     parameters = current_names(flatten(tree))
+    left = tuple(
+        Row("left out", name, "", tuple(tensor.shape), "state of its training")
+        for name, tensor in flatten(whole).items()
+        if not name.startswith(prefix)
+    )
     if "embedding/kernel" not in parameters:
         raise WeightsError(f"{path} holds no ViViT: there is no tensor embedding/kernel in it.")
     if parameters["embedding/kernel"].ndim not in (4, 5):
@@ -135,7 +51,7 @@ def read_parameters(path: Path) -> dict[str, Tensor]:
         check_tensors(parameters, path.stat().st_size)
     except ValueError as error:
         raise WeightsError(f"{path} cannot be read as a flax msgpack checkpoint: {error}.") from error
-    return parameters
+    return parameters, left
 
 
 def is_image_vit(parameters: Mapping[str, Tensor]) -> bool:
@@ -282,7 +198,8 @@ def load_scenic(path: Path, config: ViViTConfig | None = None) -> tuple[ViViT, L
     Raises:
         WeightsError: if the file cannot be read, or does not fit; lists every tensor concerned.
     """
-    return build_scenic(read_parameters(path), str(path), config)
+    parameters, left = read_parameters(path)
+    return build_scenic(parameters, str(path), config, left=left)
 
 
 def build_scenic(
@@ -290,8 +207,9 @@ def build_scenic(
     file: str,
     config: ViViTConfig | None = None,
     classes: tuple[int, ...] | None = None,
+    left: tuple[Row, ...] = (),
 ) -> tuple[ViViT, LoadReport]:
-    """Like `load_scenic`, from parameters that `read_parameters` has read.
+    """Like `load_scenic`, from what `read_parameters` has read.
 
     `file` is their name in messages, `classes` the number of classes of each head where only these are known.
     """
@@ -303,16 +221,18 @@ def build_scenic(
     model = ViViT.hollow(config)
     load_strictly(model, {r.ours: r.tensor.float() for r in renamed}, file, unknown)
     rows = tuple(Row("taken", r.theirs, r.ours, tuple(r.tensor.shape)) for r in renamed)
-    return model.eval(), LoadReport(file, "Scenic ViViT", rows, assumed)
+    return model.eval(), LoadReport(file, "Scenic ViViT", (*rows, *left), assumed)
 
 
-def build_release(parameters: Mapping[str, Tensor], file: str, named: Release) -> tuple[ViViT, LoadReport]:
+def build_release(
+    parameters: Mapping[str, Tensor], file: str, named: Release, left: tuple[Row, ...] = ()
+) -> tuple[ViViT, LoadReport]:
     """The model of a release of the model zoo, as deep in time as the file says.
 
     Raises:
         WeightsError: if the file is not of this release; lists every tensor concerned.
     """
-    model, report = build_scenic(parameters, file, release_config(parameters, named))
+    model, report = build_scenic(parameters, file, release_config(parameters, named), left=left)
     return model, replace(report, format=f"Scenic ViViT, {named.name}")
 
 
