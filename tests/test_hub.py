@@ -1,5 +1,8 @@
 """Models to and from a Hub on the loopback."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +113,20 @@ def test_without_a_network(hub: fake_hub.Hub, monkeypatch: pytest.MonkeyPatch, t
         fetch("someone/else")
     with pytest.raises(WeightsError, match="cannot be published"):
         classifier.push_to_hub("someone/model")
+
+
+def test_the_endpoint_of_the_environment_counts(hub: fake_hub.Hub, tmp_path: Path) -> None:
+    """In a process of its own, because the Hub's client reads `HF_ENDPOINT` when it is imported."""
+    build().push_to_hub("someone/model")
+    environment = os.environ | {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "home")}
+    arguments = ["convert", "someone/model", str(tmp_path / "ours")]
+    done = subprocess.run(
+        [sys.executable, "-m", "tubelet.cli", *arguments],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Written: " in done.stdout
+    assert list((tmp_path / "home").rglob("model.safetensors")), "in the cache of the environment"
 
 
 def test_hub_ids() -> None:

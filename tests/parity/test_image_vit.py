@@ -109,7 +109,7 @@ def test_hugging_face_backbones_and_their_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize("distilled", [False, True])
 @pytest.mark.filterwarnings("ignore")
 def test_timm(tmp_path: Path, distilled: bool) -> None:
-    timm = pytest.importorskip("timm", reason="the live comparison needs timm")
+    timm = pytest.importorskip("timm", reason="the live comparison needs timm, which no extra installs")
     kind = timm.models.deit.VisionTransformerDistilled if distilled else timm.models.VisionTransformer
     theirs = randomise(
         kind(img_size=32, patch_size=8, embed_dim=128, depth=2, num_heads=2, mlp_ratio=0.5, num_classes=5)
