@@ -22,6 +22,7 @@ from PIL import Image
 
 from tubelet.errors import ConfigError, DecodeError
 from tubelet.video.decode import Video
+from tubelet.video.images import list_images
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 ROBUSTNESS = SHARED / "data" / "decoder-robustness"
@@ -705,3 +706,12 @@ def test_a_forked_worker_opens_its_own_decoder(clip: Callable[[str], Path], thre
     os.waitpid(child, 0)
     np.testing.assert_array_equal(found[1], expected[2].numpy())
     torch.testing.assert_close(video.frames([5, 6, 20]), expected, rtol=0, atol=0)
+
+
+def test_a_folder_is_listed_again_when_it_changes(tmp_path: Path):
+    folder = write_images(tmp_path / "images", [f"frame_{index:04}.png" for index in range(8, 12)])
+    assert len(Video(folder)) == 4
+    Image.fromarray(picture(0)).save(folder / "frame_99.png")  # before 10 as text, after it as a number
+    os.utime(folder, ns=(0, 12345))
+    assert list_images(str(folder), 12345)[-2:] == ("frame_0011.png", "frame_99.png")
+    assert len(Video(folder)) == 5
