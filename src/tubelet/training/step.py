@@ -92,7 +92,9 @@ class Step:
         optimizer: of `build_optimizer`.
         learning: the rest.
         reduce: called once the gradients of this process's groups are summed, each already divided by R: adds up
-            the gradients of all processes, in place.
+            the gradients of all processes, in place. A wrapper that does so inside the backward pass (FSDP2)
+            cannot have `sam` or clip `per_replica`, which want each group's own gradient; and one that averages in
+            place of adding up is called with R / processes for `replicas`.
     """
 
     def __init__(
@@ -192,16 +194,18 @@ class Step:
             weights=group.weights,
         )
         with torch.no_grad():
-            squares = sum((p.square().sum() for p in self.with_l2), start=torch.zeros((), device=device))
+            squares = sum(
+                (whole(p.square().sum()) for p in self.with_l2), start=torch.zeros((), device=device)
+            )
             plain = objective(logits, group.targets, learning.labels, weights=group.weights)
-            whole, bare = torch.stack((loss + learning.optimizer.l2 / 2 * squares, plain)).tolist()
-        if not math.isfinite(whole):
+            total, bare = torch.stack((loss + learning.optimizer.l2 / 2 * squares, plain)).tolist()
+        if not math.isfinite(total):
             raise TubeletError(
-                f"The loss is {whole}: try a lower learning rate, a longer warm-up, or precision fp32. What was "
+                f"The loss is {total}: try a lower learning rate, a longer warm-up, or precision fp32. What was "
                 "saved before is kept."
             )
         (loss * share).backward()
-        return GroupLoss(objective=whole, loss=bare, clips=len(group.inputs))
+        return GroupLoss(objective=total, loss=bare, clips=len(group.inputs))
 
     @torch.no_grad()
     def add_l2(self) -> None:
@@ -218,11 +222,23 @@ def clip_gradient(parameters: Sequence[nn.Parameter], largest: float) -> Tensor:
     As officially by `largest / norm` where the norm is not below `largest`; torch's own adds 1e-6 to the norm.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = whole(torch.nn.utils.get_total_norm(gradients))
     factor = torch.where(norm >= largest, largest / norm, torch.ones_like(norm))
     for gradient in gradients:
-        gradient.mul_(factor)
+        local(gradient).mul_(factor)
     return norm
+
+
+def whole(value: Tensor) -> Tensor:
+    """A tensor of which each process has a part (FSDP2), put together; any other as it is."""
+    gather = getattr(value, "full_tensor", None)  # asked by name: importing DTensor takes seconds
+    return value if gather is None else gather()
+
+
+def local(value: Tensor) -> Tensor:
+    """This process's part of a tensor, in the same memory; of one that is not shared out, all of it."""
+    own = getattr(value, "to_local", None)
+    return value if own is None else own()
 
 
 @contextmanager
@@ -232,9 +248,9 @@ def uphill(parameters: Sequence[nn.Parameter], distance: float) -> Generator[Non
         moved = [p for p in parameters if p.grad is not None]
         gradients = [p.grad for p in moved if p.grad is not None]
         here = [p.detach().clone() for p in moved]
-        factor = distance / (torch.nn.utils.get_total_norm(gradients) + 1e-7)
+        factor = distance / (whole(torch.nn.utils.get_total_norm(gradients)) + 1e-7)
         for parameter, gradient in zip(moved, gradients, strict=True):
-            parameter.add_(gradient * factor)
+            local(parameter).add_(local(gradient) * factor)
     try:
         yield
     finally:
