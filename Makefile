@@ -1,5 +1,6 @@
 # make demo    install, and say what the camera does in the example clips (VIDEO=my.mp4 adds your own)
 # make test    install, and run every check: style, types, layers of imports, tests
+# make soak    kill a training at 20 random moments: it must end with the same bits as one never killed
 # make bench   the recorded tables of docs/benchmarks.md
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN = $(VENV)/bin
 VIDEO ?=
 OUT ?= out
 
-.PHONY: demo test style bench clean
+.PHONY: demo test style soak bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py --out $(OUT) $(if $(VIDEO),"$(VIDEO)")
@@ -22,6 +23,9 @@ style: $(VENV)/installed-dev
 	$(BIN)/codespell src tests docs examples benchmarks README.md
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+soak: $(VENV)/installed-dev
+	TUBELET_KILLS=20 $(BIN)/python -m pytest tests/training/test_resume.py -k killed
 
 bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'

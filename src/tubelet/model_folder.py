@@ -46,7 +46,7 @@ def write_folder(
         "extra": dict(extra),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in merged_state(model).items()}
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as scratch:
         weights, settings, card = (
             Path(scratch, name) for name in ("model.safetensors", "config.json", "README.md")
         )

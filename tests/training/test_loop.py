@@ -1,4 +1,3 @@
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,18 +7,12 @@ import pytest
 import torch
 
 from tests.clips import write_motion
+from tests.training.runs import FACTORISED, VIEW, log_of, run_of, same
 from tubelet.classifier import Classifier
-from tubelet.data.folders import Folders
 from tubelet.errors import ConfigError, DataError, TubeletError
 from tubelet.evaluation import evaluate
-from tubelet.models.config import ViViTConfig
-from tubelet.training import Frozen, Optimizer, Pretrained, Train, loop, train
-from tubelet.video.view import View
+from tubelet.training import Frozen, Optimizer, Pretrained, loop, train
 from tubelet.weights.start import Start
-
-JOINT = ViViTConfig(frames=8, size=32, tubelet=(2, 8, 8), width=48, depth=2, heads=4, hidden=96, pool="mean")
-FACTORISED = replace(JOINT, attention="factorised_encoder", depth=1, temporal_depth=1)
-VIEW = View(frames=8, stride=1, size=32, value_range=(-1.0, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +23,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_motion(tmp_path_factory.mktemp("few"), 4)
-
-
-def run_of(root: Path, out: Path, **fields: Any) -> Train:
-    values: dict[str, Any] = {
-        "model": JOINT, "view": VIEW, "epochs": 3, "batch_size": 8, "workers": 0, "keep_decoded": True,
-        "optimizer": Optimizer(lr=2e-3),
-    }  # fmt: skip
-    return Train(data=Folders(root=root), out=out, **(values | fields))
-
-
-def log_of(out: Path, event: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["event"] == event]
-
-
-def weights_of(classifier: Classifier) -> list[torch.Tensor]:
-    return list(classifier.model.state_dict().values())
-
-
-def same(one: Classifier, other: Classifier) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))
 
 
 def test_learns_motion_that_no_frame_shows(root: Path, tmp_path: Path):
@@ -75,40 +47,6 @@ def test_a_run_that_learns_nothing_says_so(small: Path, tmp_path: Path, capsys: 
     train(run_of(small, tmp_path / "out", epochs=1, optimizer=Optimizer(lr=1e-9)))
     assert "Nothing learned" in capsys.readouterr().out
     assert "class frequencies" in log_of(tmp_path / "out", "finished")[0]["warning"]
-
-
-@pytest.mark.parametrize(
-    "fields", [{}, {"model": FACTORISED, "frozen": Frozen(epochs=2, draws=2, batch_size=4)}]
-)
-def test_resumed_is_the_same_as_never_interrupted(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
-):
-    fields = {"model": replace(JOINT, dropout=0.1), **fields}
-    whole = train(run_of(small, tmp_path / "whole", **fields), progress=False)
-    stops = (
-        [1, 2] if "frozen" not in fields else [1, 3]
-    )  # epochs over both stages after which it is interrupted
-    learn, count = loop.learn, 0
-
-    def interrupted(*args: Any) -> float:
-        nonlocal count
-        if count in stops:
-            stops.remove(count)
-            raise KeyboardInterrupt
-        count += 1
-        return learn(*args)
-
-    monkeypatch.setattr(loop, "learn", interrupted)
-    run = run_of(small, tmp_path / "parts", **fields)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            train(run, progress=False)
-    resumed = train(run, progress=False)
-    assert len(log_of(run.out, "resumed")) == 2
-    losses = [[e["train_loss"] for e in log_of(tmp_path / name, "epoch")] for name in ("whole", "parts")]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    for one, other in zip(weights_of(whole), weights_of(resumed), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_the_same_run_twice_gives_the_same_weights(small: Path, tmp_path: Path):
@@ -142,9 +80,7 @@ def test_only_the_last_blocks_learn(small: Path, tmp_path: Path):
     assert not torch.equal(before[name], after[name])
 
 
-def test_only_adapters_and_head_learn_and_are_saved_merged(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_only_adapters_and_head_learn_and_are_saved_merged(small: Path, tmp_path: Path):
     pytest.importorskip("peft")
     train(run_of(small, tmp_path / "start", epochs=1), progress=False)
     start = Pretrained(file=tmp_path / "start", rules=Start(heads="kept"))
@@ -158,21 +94,6 @@ def test_only_adapters_and_head_learn_and_are_saved_merged(
     }
     assert changed
     assert all(name.endswith((".query.weight", ".value.weight")) for name in changed)
-    learn, stops = loop.learn, [1]
-
-    def interrupted(*args: Any) -> float:
-        if args[4] in stops:
-            stops.clear()
-            raise KeyboardInterrupt
-        return learn(*args)
-
-    monkeypatch.setattr(loop, "learn", interrupted)
-    parts = replace(run, out=tmp_path / "parts")
-    with pytest.raises(KeyboardInterrupt):
-        train(parts, progress=False)
-    resumed = train(parts, progress=False)
-    for one, other in zip(weights_of(whole), weights_of(resumed), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_nothing_that_a_user_made_is_overwritten(small: Path, tmp_path: Path):

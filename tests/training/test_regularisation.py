@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from tests.clips import write_motion
-from tests.training.test_loop import FACTORISED, JOINT, VIEW, log_of, run_of, same, weights_of
+from tests.training.runs import FACTORISED, JOINT, VIEW, log_of, run_of, same, weights_of
 from tubelet.data.dataset import ClipDataset
+from tubelet.distributed import Processes
 from tubelet.errors import ConfigError
-from tubelet.training import Frozen, Optimizer, loop, train
+from tubelet.training import Frozen, Optimizer, train
 from tubelet.training.mirror import Mirror
 from tubelet.training.stage import Split
 
@@ -48,17 +49,17 @@ def test_a_run_with_it_is_the_same_twice(small: Path, tmp_path: Path, fields: di
 
 def test_clips_per_video_make_longer_epochs_of_the_same_batches(small: Path, tmp_path: Path) -> None:
     run = run_of(small, tmp_path / "out", clips_per_video=4)
-    split = Split.open(run, "train", False)
+    split = Split.open(run, "train", Processes())
     assert len(split.samples) == 8
     assert [len(batch.labels) for batch in split.loader] == [8, 8, 8, 8]
-    assert [len(batch.labels) for batch in Split.open(run, "val", False).loader] == [8]
+    assert [len(batch.labels) for batch in Split.open(run, "val", Processes()).loader] == [8]
 
 
 def test_a_mirror_is_for_training_clips_alone(small: Path, tmp_path: Path) -> None:
     run = run_of(small, tmp_path / "out", view=AUGMENTED, flip_swaps=(("left", "right"),))
     found: dict[str, Any] = {}
     for split in ("train", "val"):
-        dataset = Split.open(run, split, False).loader.dataset
+        dataset = Split.open(run, split, Processes()).loader.dataset
         assert isinstance(dataset, ClipDataset)
         found[split] = dataset.mirror
     assert found["val"] is None
@@ -71,36 +72,9 @@ def test_a_mirror_is_for_training_clips_alone(small: Path, tmp_path: Path) -> No
 def test_the_average_is_what_is_validated_and_kept(small: Path, tmp_path: Path) -> None:
     run = run_of(small, tmp_path / "out", epochs=1, ema=0.999)
     kept = train(run, progress=False)
-    saved = torch.load(run.out / loop_checkpoint(run.out), weights_only=True)
+    (file,) = (run.out / "checkpoints").iterdir()
+    saved = torch.load(file, weights_only=True)
     for name, tensor in kept.model.state_dict().items():
         torch.testing.assert_close(tensor, saved["average"]["weights"][name])
     assert any(not torch.equal(a, b) for a, b in zip(weights_of(kept), saved["model"].values(), strict=True))
     assert saved["average"]["updates"] == 1
-
-
-def loop_checkpoint(out: Path) -> str:
-    (file,) = out.glob("last*")
-    return file.name
-
-
-def test_an_interrupted_run_goes_on_with_its_average_and_its_draws(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fields = {"view": AUGMENTED, "ema": 0.8, "epochs": 3, **MIXED}
-    whole = train(run_of(small, tmp_path / "whole", **fields), progress=False)
-    learn, count = loop.learn, 0
-
-    def interrupted(*args: Any) -> float:
-        nonlocal count
-        count += 1
-        if count == 3:
-            raise KeyboardInterrupt
-        return learn(*args)
-
-    monkeypatch.setattr(loop, "learn", interrupted)
-    run = run_of(small, tmp_path / "parts", **fields)
-    with pytest.raises(KeyboardInterrupt):
-        train(run, progress=False)
-    resumed = train(run, progress=False)
-    for one, other in zip(weights_of(whole), weights_of(resumed), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -1,6 +1,7 @@
 """Steps of training as batches: each a replica group of the step, loaded by the process that computes it."""
 
 import math
+import signal
 from collections.abc import Iterator
 
 from torch.utils.data import DataLoader, Sampler
@@ -83,6 +84,13 @@ def group_batches(
         collate_fn=dataset.collate,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=single_thread if workers else None,
+        worker_init_fn=quiet if workers else None,
     )
     return loader, sampler  # pyright: ignore[reportReturnType]  # collate_fn makes batches of the clips
+
+
+def quiet(worker: int) -> None:
+    """One thread for each worker, and Ctrl-C is the trainer's: it still wants what the worker decodes."""
+    single_thread(worker)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from tubelet.data.source import Source
 from tubelet.errors import ConfigError
 from tubelet.models.config import ViViTConfig
@@ -111,8 +113,13 @@ class Train:
     average. Not in the paper; None: off."""
     patience: int | None = None
     """Stop a stage after this many epochs without a better validation accuracy; None: never."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """`bf16`: matrix products in bfloat16 (autocast)."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """`bf16`: matrix products in bfloat16 (autocast); `fp16`: in float16, with the loss scaled, for older GPUs."""
+    compile: bool = False
+    """Main stage: compile the model (`torch.compile`): a slow start, then faster steps."""
+    sharded: bool = False
+    """Main stage, with several processes: each holds a part of every tensor (FSDP2), for models that are too large
+    for one GPU. False: each holds them all."""
     checkpoint_activations: bool = False
     """Compute each block again in the backward pass: less memory, more time."""
     device: str = "auto"
@@ -123,6 +130,19 @@ class Train:
     """Keep decoded clips in memory."""
     seed: int = 0
     """Of weights, order, views and dropout."""
+    save_minutes: float | None = 10.0
+    """Save a checkpoint inside an epoch after so many minutes; None: not by the clock. One is saved at the end of
+    each epoch anyway."""
+    save_steps: int | None = None
+    """Save a checkpoint inside an epoch after so many steps; None: not by their number."""
+    keep_checkpoints: int = 2
+    """How many of the last checkpoints stay."""
+    log_steps: int = 20
+    """A line in the log after so many steps, with the mean loss since the last one."""
+    tensorboard: bool = False
+    """Curves for TensorBoard too, in `out/tensorboard`; wants the extra `tensorboard`."""
+    wandb: str | None = None
+    """A project of Weights & Biases that gets the curves too; wants the extra `wandb`. None: none."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -146,6 +166,19 @@ class Train:
                 )
         if self.patience is not None and self.patience < 1:
             raise ConfigError(f"patience={self.patience} is below 1; None never stops early.")
+        check_counts(keep_checkpoints=self.keep_checkpoints, log_steps=self.log_steps)
+        if self.save_steps is not None:
+            check_counts(save_steps=self.save_steps)
+        if self.save_minutes is not None and not self.save_minutes > 0:
+            raise ConfigError(
+                f"save_minutes={self.save_minutes} is not above 0; None saves by the clock never."
+            )
+        apart = self.optimizer.sam is not None or self.optimizer.clip == "per_replica"
+        if apart and (self.sharded or self.precision == "fp16"):
+            raise ConfigError(
+                "sam and clip='per_replica' look at the gradient of each replica group by itself: neither with "
+                "sharded=True nor with precision='fp16'."
+            )
         if self.workers < 0:
             raise ConfigError(f"workers={self.workers} is below 0.")
         if self.model.frames != self.view.frames:
@@ -173,6 +206,11 @@ class Train:
                 raise ConfigError(
                     f"batch_size={self.batch_size} is not divided by {name}={getattr(self, name)}."
                 )
+        if self.batch_size // self.replicas % self.clips_per_video:
+            raise ConfigError(
+                f"The {self.batch_size // self.replicas} clips of a replica group are not divided by "
+                f"clips_per_video={self.clips_per_video}: the clips of a video stand in one group."
+            )
         for name in ("mixup", "cutmix"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -196,6 +234,11 @@ class Train:
             )
         if self.flip_swaps and not self.view.flip:
             raise ConfigError("flip_swaps says what a mirror image shows, and view.flip=False makes none.")
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The type of matrix products; None: that of the weights."""
+        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: enough to tell whether two runs are the same."""

@@ -45,7 +45,9 @@ class Stored:
 
 
 @torch.no_grad()
-def store(model: ViViT, view: View, loaded: Iterable[Batch], device: torch.device, bf16: bool) -> Stored:
+def store(
+    model: ViViT, view: View, loaded: Iterable[Batch], device: torch.device, dtype: torch.dtype | None
+) -> Stored:
     """Frame vectors of everything that is loaded, one view for each clip, kept in main memory."""
     model.eval()
     vectors: list[Tensor] = []
@@ -55,7 +57,7 @@ def store(model: ViViT, view: View, loaded: Iterable[Batch], device: torch.devic
     for batch in loaded:
         errors.extend(batch.errors)
         if batch.indices:
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            with torch.autocast(device.type, dtype, enabled=dtype is not None):
                 found = frame_vectors(model, view.finish(batch.pixels.to(device), batch.colour))
             vectors.append(found.float().cpu())
             targets.append(batch.targets)
@@ -66,6 +68,16 @@ def store(model: ViViT, view: View, loaded: Iterable[Batch], device: torch.devic
         targets=torch.cat(targets) if targets else torch.empty(0, sum(model.config.classes)),
         indices=tuple(indices),
         errors=tuple(errors),
+    )
+
+
+def joined(parts: Sequence[Stored]) -> Stored:
+    """What several processes have stored, as one."""
+    return Stored(
+        vectors=torch.cat([part.vectors for part in parts]),
+        targets=torch.cat([part.targets for part in parts]),
+        indices=tuple(index for part in parts for index in part.indices),
+        errors=tuple(error for part in parts for error in part.errors),
     )
 
 

@@ -1,25 +1,28 @@
 """`train`: a run, from top to bottom."""
 
-import math
-import time
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from torch import Tensor
 
 from tubelet import lora
 from tubelet.classifier import Classifier
-from tubelet.data.dataset import mix
-from tubelet.errors import DataError
+from tubelet.distributed import processes
+from tubelet.errors import ConfigError, DataError
 from tubelet.evaluation.metrics import measure
 from tubelet.loading import open_source
 from tubelet.models.vivit import ViViT
 from tubelet.training.config import Train
-from tubelet.training.ema import Average
-from tubelet.training.folder import RunFolder
+from tubelet.training.curves import Curves
+from tubelet.training.folder import PICTURE, RunFolder
+from tubelet.training.interrupt import Interrupt
+from tubelet.training.learner import Learner, Progress
 from tubelet.training.loss import (
     balanced_weights,
     class_counts,
@@ -28,35 +31,26 @@ from tubelet.training.loss import (
     prior_entropy,
     verdict,
 )
-from tubelet.training.optimizer import build_optimizer, set_lr
+from tubelet.training.optimizer import set_lr
+from tubelet.training.plot import plot_log
 from tubelet.training.schedule import lr_factor
-from tubelet.training.stage import Names, Split, Stage, frozen_stage, main_stage
-from tubelet.training.step import Learning, Step, groups_of
+from tubelet.training.stage import Names, Split, Stage, Work, frozen_stage, main_stage
+from tubelet.training.step import precision
 from tubelet.weights.report import LoadReport
 from tubelet.weights.surgeon import fill
 
-
-@dataclass(kw_only=True)
-class Progress:
-    """Where a run stands: what a checkpoint keeps beside the weights."""
-
-    stage: str = ""
-    epoch: int = 0
-    """Epochs of the stage that are done."""
-    best_top1: float = -1.0
-    best_loss: float = math.inf
-    since_best: int = 0
-    """Epochs of the stage since the best one."""
-    train_loss: float = math.inf
-    """Cross-entropy of the last epoch's training batches, without smoothing and weights."""
+STAGES: dict[str, Callable[[Work], Stage]] = {"frozen": frozen_stage, "main": main_stage}
+"""In their order."""
 
 
 def train(run: Train, progress: bool = True) -> Classifier:
     """Run a training, or go on with one that was interrupted.
 
     The folder `run.out` then holds the model of the epoch with the best validation accuracy
-    (`tubelet.load(run.out)`), `run.json` (the settings), `log.jsonl` (a line for each epoch and event) and
-    `last.pt` (from which the same run resumes after its last whole epoch).
+    (`tubelet.load(run.out)`), `run.json` (the settings), `log.jsonl` (a line for each event), `run.png` (its picture)
+    and `checkpoints`, from which the same run goes on wherever it was stopped.
+
+    Started by torchrun, the processes share the replica groups of each step, and the result is that of one process.
 
     Args:
         run: the run.
@@ -66,61 +60,44 @@ def train(run: Train, progress: bool = True) -> Classifier:
         The best model, with the run's view and the data's labels.
 
     Raises:
-        ConfigError: if `run.out` holds anything but this run.
+        ConfigError: if `run.out` holds anything but this run, or the processes cannot share its steps.
         DataError: if the data are not what they say, or none of them can be read.
         WeightsError: if the model to start from cannot be read, or does not fit.
-        TubeletError: if the loss is no longer a number.
+        TubeletError: if the loss is no longer a number, or the disk is full.
+        KeyboardInterrupt: when the user stops it, after it is saved.
     """
-    console = Console(quiet=not progress)
-    labels = run.data.labels
-    model, report = build_model(run)
-    device = torch.device(
-        run.device if run.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    )
-    splits = {name: Split.open(run, name, device.type == "cuda") for name in ("train", "val")}
-    folder = RunFolder.open(run)
-    classifier = Classifier(model, run.view, labels).to(device)
-    names = Names(folder, console)
-    counts = class_counts(splits["train"].samples, labels)
-    prior = prior_entropy(counts)
-    describe = ", ".join(f"{len(head.classes)} classes of {head.name}" for head in labels.heads)
-    console.print(
-        f"{len(splits['train'].samples)} training and {len(splits['val'].samples)} validation clips, "
-        f"{describe}; the class frequencies alone give a loss of {prior:.3f}.",
-        highlight=False,
-    )
-    if report is not None:
-        console.print(f"Started from {str(report).splitlines()[0]}.", highlight=False)
-    saved = folder.load(device)
-    place = Progress()
-    if saved is not None:
-        place = Progress(**saved["progress"])
-        model.load_state_dict(saved["model"])
-        console.print(f"Resuming after epoch {place.epoch} of the {place.stage} stage.")
-        folder.log(event="resumed", stage=place.stage, epoch=place.epoch)
-    weights = None
-    if run.class_weights == "balanced":
-        pairs = zip(labels.heads, balanced_weights(counts), strict=True)
-        weights = [weight.to(device) if head.kind == "single" else None for head, weight in pairs]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for name, build in (("frozen", frozen_stage), ("main", main_stage)):
-            if (run.frozen is None and name == "frozen") or (run.epochs == 0 and name == "main"):
-                continue
-            done = place.stage == "main" or (run.frozen is not None and place.epoch >= run.frozen.epochs)
-            if name == "frozen" and done:
-                continue  # before the interruption
-            if place.stage != name:
-                saved, place = None, replace(place, stage=name, epoch=0, since_best=0)
-            stage = build(run, model, splits, device, names, place.epoch == 0, console)
-            run_stage(run, stage, classifier, folder, place, saved, weights, console)
-    warning = verdict(place.train_loss, prior)
-    if warning is not None:
-        console.print(f"[bold red]{warning}[/]")
-    folder.log(
-        event="finished", best_top1=place.best_top1, best_loss=place.best_loss, train_loss=place.train_loss,
-        prior_entropy=prior, warning=warning, unreadable=len(names.known),
-    )  # fmt: skip
-    return Classifier.load(run.out)
+    with processes(run.device) as who:
+        if run.replicas % who.count:
+            raise ConfigError(
+                f"The replicas={run.replicas} groups of a step cannot be shared among {who.count} processes, each of "
+                "which takes whole groups: start a number of processes that divides them, or set replicas."
+            )
+        console = Console(quiet=not (progress and who.first))
+        folder = RunFolder.of(run, who.first)
+        names = Names(folder=folder, console=console, who=who)
+        splits = {name: Split.open(run, name, who) for name in ("train", "val")}
+        model, report = build_model(run)
+        who.from_first(lambda: folder.begin(run))
+        work = Work(
+            run=run, model=model.to(who.device), who=who, folder=folder, console=console, names=names, splits=splits
+        )  # fmt: skip
+        counts = class_counts(splits["train"].samples, run.data.labels)
+        prior = prior_entropy(counts)
+        describe(work, prior, report)
+        saved = who.from_first(lambda: folder.checkpoints.newest(console.print))
+        place = begin(work, saved, prior)
+        with curves_of(work) as curves, Interrupt() as interrupt:
+            for name, build in STAGES.items():
+                if lies_behind(run, place, name):
+                    continue
+                place = place if place.stage == name else place.next_stage(name)
+                learner = Learner(work, build(work), class_weights(run, counts, who.device), place)
+                if saved is not None:
+                    learner.restore(saved)
+                    saved = None
+                run_stage(learner, curves, interrupt)
+        who.from_first(lambda: finish(work, place, prior))
+        return Classifier.load(run.out)
 
 
 def build_model(run: Train) -> tuple[ViViT, LoadReport | None]:
@@ -137,106 +114,234 @@ def build_model(run: Train) -> tuple[ViViT, LoadReport | None]:
     return model, report
 
 
-def run_stage(
-    run: Train,
-    stage: Stage,
-    classifier: Classifier,
-    folder: RunFolder,
-    place: Progress,
-    saved: dict[str, Any] | None,
-    weights: list[Tensor | None] | None,
-    console: Console,
-) -> None:
+def class_weights(run: Train, counts: list[Tensor], device: torch.device) -> list[Tensor | None] | None:
+    """For each head the weight of each class, if the run weighs them; only of heads with one class each."""
+    if run.class_weights == "none":
+        return None
+    pairs = zip(run.data.labels.heads, balanced_weights(counts), strict=True)
+    return [weight.to(device) if head.kind == "single" else None for head, weight in pairs]
+
+
+def describe(work: Work, prior: float, report: LoadReport | None) -> None:
+    """Say what is about to be trained."""
+    heads = ", ".join(f"{len(head.classes)} classes of {head.name}" for head in work.run.data.labels.heads)
+    work.console.print(
+        f"{len(work.splits['train'].samples)} training and {len(work.splits['val'].samples)} validation clips, "
+        f"{heads}; the class frequencies alone give a loss of {prior:.3f}.",
+        highlight=False,
+    )
+    if report is not None:
+        work.console.print(f"Started from {str(report).splitlines()[0]}.", highlight=False)
+
+
+def begin(work: Work, saved: dict[str, Any] | None, prior: float) -> Progress:
+    """Where the run stands, by its last checkpoint. The log is taken back to there: the rest comes again."""
+    folder = work.folder
+    if folder.writes:
+        folder.cut_log(0 if saved is None else saved["log_bytes"])
+    if saved is None:
+        clips = {f"{name}_clips": len(split.samples) for name, split in work.splits.items()}
+        folder.log(event="began", prior_entropy=prior, **clips)
+        return Progress()
+    place = Progress(**saved["progress"])
+    work.names.known.extend(saved["unreadable"])
+    work.console.print(
+        f"Resuming after {place.epoch} epochs and {place.step} steps of the {place.stage} stage.",
+        highlight=False,
+    )
+    folder.log(
+        event="resumed", stage=place.stage, epoch=place.epoch, step=place.step, processes=work.who.count
+    )
+    return place
+
+
+def lies_behind(run: Train, place: Progress, name: str) -> bool:
+    """Whether a stage is done, or no part of the run."""
+    epochs = {"frozen": 0 if run.frozen is None else run.frozen.epochs, "main": run.epochs}[name]
+    if place.stage == name:
+        return is_over(run, place, epochs)
+    return epochs == 0 or (name == "frozen" and place.stage == "main")
+
+
+def is_over(run: Train, place: Progress, epochs: int) -> bool:
+    """Whether a stage has had its epochs, or has not become better for too long."""
+    return place.epoch >= epochs or (run.patience is not None and place.since_best >= run.patience)
+
+
+@contextmanager
+def curves_of(work: Work) -> Generator[Curves | None]:
+    """The curves beside the log, on the process that writes."""
+    curves = Curves(work.run) if work.folder.writes else None
+    try:
+        yield curves
+    finally:
+        if curves is not None:
+            curves.close()
+
+
+def run_stage(learner: Learner, curves: Curves | None, interrupt: Interrupt) -> None:
     """The epochs of one stage: learn, validate, keep the best, save where it stands."""
-    step = build_step(run, stage, classifier, weights)
-    average = None if run.ema is None else Average(classifier.model, run.ema)
-    if saved is not None:
-        step.optimizer.load_state_dict(saved["optimizer"])
-        if average is not None:
-            average.load(**saved["average"])
-    for epoch in range(place.epoch, stage.epochs):
-        if run.patience is not None and place.since_best >= run.patience:
-            console.print(f"Stopped: no better epoch in the last {run.patience}.")
-            break
-        began = time.monotonic()
-        place.train_loss = learn(stage, classifier, step, average, epoch)
-        with nullcontext() if average is None else average.applied():
-            top1, loss = validate(run, stage, classifier)
-            place.epoch = epoch + 1
+    work, stage, place = learner.work, learner.stage, learner.place
+    run, console = work.run, work.console
+    if place.epoch == place.step == 0:
+        work.folder.log(event="stage", stage=stage.name, epochs=stage.epochs, steps=stage.steps_per_epoch)
+    while not is_over(run, place, stage.epochs):
+        learn(learner, curves, interrupt)
+        place.train_loss = place.loss_sum / place.clips
+        with nullcontext() if learner.average is None else learner.average.applied():
+            top1, loss = validate(learner)
             best = (top1, -loss) > (place.best_top1, -place.best_loss)
             place.since_best = 0 if best else place.since_best + 1
             if best:
                 place.best_top1, place.best_loss = top1, loss
-                at = {"stage": stage.name, "epoch": place.epoch, "val_top1": top1, "val_loss": loss}
-                classifier.write(folder.path, {"trained": at})
-        folder.save(
-            {
-                "progress": vars(place),
-                "model": classifier.model.state_dict(),
-                "optimizer": step.optimizer.state_dict(),
-                "average": None if average is None else average.state(),
-            }
+                at = {"stage": stage.name, "epoch": place.epoch + 1, "val_top1": top1, "val_loss": loss}
+                learner.write_best(at)
+        learner.count_time()
+        seconds = round(place.seconds, 1)
+        place.end_epoch()
+        found = {"train_loss": place.train_loss, "val_loss": loss, "val_top1": top1}
+        lr = rate_of(stage, place.epoch * stage.steps_per_epoch - 1)
+        work.names.tell()
+        work.folder.log(
+            event="epoch", stage=stage.name, epoch=place.epoch, **found, best=best, lr=lr, seconds=seconds
         )
-        folder.log(
-            event="epoch", stage=stage.name, epoch=place.epoch, train_loss=place.train_loss, val_loss=loss,
-            val_top1=top1, best=best, lr=step.optimizer.param_groups[0]["lr"],
-            seconds=round(time.monotonic() - began, 1),
-        )  # fmt: skip
+        learner.save()
+        if curves is not None:
+            curves.add(place.taken, found)
         console.print(
             f"{stage.name} {place.epoch}/{stage.epochs}: training loss {place.train_loss:.3f}, validation loss "
             f"{loss:.3f}, top-1 {top1:.1%}{' (best)' if best else ''}"
         )
+        stop_if_asked(learner, interrupt.asked)
+    if place.epoch < stage.epochs:
+        console.print(f"Stopped: no better epoch in the last {run.patience}.")
 
 
-def build_step(run: Train, stage: Stage, classifier: Classifier, weights: list[Tensor | None] | None) -> Step:
-    """How the model of a stage takes a step."""
-    learning = Learning(
-        labels=classifier.labels,
-        optimizer=stage.optimizer,
-        seed=mix(run.seed, stage.name == "main"),
-        label_smoothing=run.label_smoothing,
-        class_weights=weights,
-        mixup=stage.mixup,
-        cutmix=stage.cutmix,
-        bf16=run.precision == "bf16",
-    )
-    optimizer = build_optimizer(classifier.model, stage.optimizer)
-    return Step(classifier.model, stage.forward, optimizer, learning)
+def learn(learner: Learner, curves: Curves | None, interrupt: Interrupt) -> None:
+    """The rest of an epoch, from `learner.place` on.
 
-
-def learn(stage: Stage, classifier: Classifier, step: Step, average: Average | None, epoch: int) -> float:
-    """One epoch. Returns the mean loss of its clips, without smoothing and class weights."""
-    classifier.model.eval()
+    Raises:
+        DataError: if none of the epoch's clips can be read.
+        KeyboardInterrupt: if the user stops it, after it is saved.
+    """
+    work, stage, place = learner.work, learner.stage, learner.place
+    work.model.eval()
     stage.learning.train()
-    steps = stage.epochs * stage.steps_per_epoch
-    total, clips = 0.0, 0
-    for number, (inputs, targets) in enumerate(stage.training(epoch), start=epoch * stage.steps_per_epoch):
-        set_lr(step.optimizer, stage.optimizer.lr * lr_factor(number, steps, stage.optimizer))
-        groups = groups_of(inputs, targets, stage.group_size)
-        for group in step(number, groups, len(groups)):
-            total += group.clips * group.loss
-            clips += group.clips
-        if average is not None:
-            average.update()
-    if clips == 0:
+    title = f"{stage.name} {place.epoch + 1}/{stage.epochs}"
+    with progress_bar(work.console) as bar:
+        shown = bar.add_task(title, total=stage.steps_per_epoch, completed=place.step, loss="")
+        for portion in stage.training(place.epoch, place.step):
+            number = place.epoch * stage.steps_per_epoch + place.step
+            rate = rate_of(stage, number)
+            set_lr(learner.optimizer, rate)
+            (filled,) = stage.who.sums(sum(count > 0 for count in portion.clips))
+            total = clips = 0.0
+            if filled:
+                losses = learner.step(number, portion.groups, int(filled))
+                if learner.average is not None:
+                    learner.average.update()
+                counted = zip(losses, portion.clips, strict=True)
+                total = sum(group.loss * count for group, count in counted)
+                clips = sum(portion.clips)
+            total, clips = stage.who.sums(total, clips)
+            place.loss_sum += total
+            place.clips += int(clips)
+            place.step += 1
+            place.taken += 1
+            if place.taken % work.run.log_steps == 0 and place.clips > place.logged_clips:
+                log_step(learner, rate, curves)
+            bar.update(shown, advance=1, loss=f"loss {place.loss_sum / max(place.clips, 1):.3f}")
+            asked, due = work.who.sums(interrupt.asked, work.who.first and learner.is_due())
+            if due and not asked:
+                learner.save()
+            stop_if_asked(learner, asked > 0)
+    if place.clips == 0:
         raise DataError("None of the training clips can be read.")
-    return total / clips
+
+
+def rate_of(stage: Stage, step: int) -> float:
+    """The highest learning rate at a step of a stage."""
+    return stage.optimizer.lr * lr_factor(step, stage.epochs * stage.steps_per_epoch, stage.optimizer)
+
+
+def log_step(learner: Learner, rate: float, curves: Curves | None) -> None:
+    """A line of the mean loss since the last one."""
+    place, stage = learner.place, learner.stage
+    loss = (place.loss_sum - place.logged_sum) / (place.clips - place.logged_clips)
+    place.logged_sum, place.logged_clips = place.loss_sum, place.clips
+    epoch = round(place.epoch + place.step / stage.steps_per_epoch, 6)
+    learner.work.folder.log(event="step", stage=stage.name, epoch=epoch, step=place.taken, loss=loss, lr=rate)
+    if curves is not None:
+        curves.add(place.taken, {"step_loss": loss, "lr": rate})
+
+
+def stop_if_asked(learner: Learner, asked: bool) -> None:
+    """Save, say how to go on, and stop.
+
+    Raises:
+        KeyboardInterrupt: if the user asked for it.
+    """
+    (asked_any,) = learner.work.who.sums(asked)
+    if asked_any:
+        learner.save()
+        learner.work.console.print(
+            f"Stopped and saved after {learner.place.taken} steps. The same command goes on from there."
+        )
+        raise KeyboardInterrupt
+
+
+def progress_bar(console: Console) -> Bar:
+    """Steps of an epoch, its loss so far, the time that it still takes."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    return Bar(*columns, console=console, transient=True, disable=console.quiet)
 
 
 @torch.no_grad()
-def validate(run: Train, stage: Stage, classifier: Classifier) -> tuple[float, float]:
-    """Top-1 accuracy, averaged over the heads that have any, and the loss on the validation clips, one view each."""
-    classifier.model.eval()
-    logits: list[Tensor] = []
-    targets: list[Tensor] = []
-    for inputs, target in stage.held_out():
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
-            logits.append(stage.forward(inputs).float().cpu())
-        targets.append(target.cpu())
-    if not logits:
+def validate(learner: Learner) -> tuple[float, float]:
+    """Top-1 accuracy, averaged over the heads that have classes, and the loss on the validation clips, one view each.
+
+    Each process computes its share of them, and all measure the whole.
+
+    Raises:
+        DataError: if none of them can be read.
+    """
+    labels, who = learner.labels, learner.stage.who
+    learner.work.model.eval()
+    indices: list[int] = []
+    logits = [torch.empty(0, sum(labels.classes))]
+    targets = [torch.empty(0, sum(labels.classes))]
+    for shown in learner.stage.held_out():
+        with precision(shown.inputs.device, learner.work.run.autocast):
+            said = learner.stage.forward(shown.inputs).float().cpu()
+        if shown.indices:
+            indices.extend(shown.indices)
+            logits.append(said)
+            targets.append(shown.targets.cpu())
+    parts = who.gather((indices, torch.cat(logits), torch.cat(targets)))
+    order = torch.tensor([index for numbers, _, _ in parts for index in numbers], dtype=torch.int64).argsort()
+    if not len(order):
         raise DataError("None of the validation clips can be read.")
-    together, truth = torch.cat(logits), torch.cat(targets)
-    measured = measure(together, class_numbers(truth, classifier.labels), classifier.labels)
+    together = torch.cat([part for _, part, _ in parts])[order]
+    truth = torch.cat([part for _, _, part in parts])[order]
+    measured = measure(together, class_numbers(truth, labels), labels)
     heads = [head for head in measured if head.videos]
-    loss = float(objective(together, truth, classifier.labels))
+    loss = float(objective(together, truth, labels))
     return sum(head.top1 for head in heads) / max(len(heads), 1), loss
+
+
+def finish(work: Work, place: Progress, prior: float) -> None:
+    """The last words of a run, and its picture."""
+    warning = verdict(place.train_loss, prior)
+    if warning is not None:
+        work.console.print(f"[bold red]{warning}[/]")
+    work.folder.log(
+        event="finished", best_top1=place.best_top1, best_loss=place.best_loss, train_loss=place.train_loss,
+        prior_entropy=prior, warning=warning, unreadable=len(work.names.known),
+    )  # fmt: skip
+    plot_log(work.folder.log_file, work.folder.path / PICTURE)

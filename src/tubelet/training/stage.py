@@ -1,28 +1,50 @@
 """The stages of a run: what a model sees, what of it learns, and where unreadable clips are named."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from tubelet.data.dataset import Batch, ClipDataset, EpochSampler, batches, mix
+from tubelet.data.dataset import Batch, ClipDataset, mix
+from tubelet.data.loader import GroupSampler, group_batches
 from tubelet.data.source import Sample
+from tubelet.distributed import Processes, shard
 from tubelet.errors import DataError
 from tubelet.models.vivit import ViViT
 from tubelet.training.config import Optimizer, Train
 from tubelet.training.folder import RunFolder
-from tubelet.training.frozen import Stored, calibrate, common, logits_of, sine_positions, store
+from tubelet.training.frozen import Stored, calibrate, common, joined, logits_of, sine_positions, store
 from tubelet.training.mirror import Mirror
+from tubelet.training.step import Group
 
-Shown = tuple[Tensor, Tensor]
-"""What a stage's model half takes, on the device, and targets `(B, sum(classes))`, NaN where nobody said."""
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What one process sees of a step or of the validation clips."""
+
+    indices: Sequence[int] = ()
+    """Which clips."""
+    inputs: Tensor
+    """What the stage's part of the model takes, on the device, `(B, ...)`."""
+    targets: Tensor
+    """`(B, sum(classes))`, NaN where nobody said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portion:
+    """What one process computes of a step."""
+
+    groups: list[Group]
+    clips: list[int]
+    """How many clips each has; 0 for one that stands for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +55,20 @@ class Stage:
     epochs: int
     optimizer: Optimizer
     steps_per_epoch: int
-    training: Callable[[int], Iterable[Shown]]
-    """The batches of an epoch."""
+    who: Processes
+    """Those that share its steps: all, or this one alone, where each computes the same."""
+    sharded: bool = False
+    """Whether the model is divided among them."""
+    training: Callable[[int, int], Iterable[Portion]]
+    """The steps of an epoch, from a step on."""
     held_out: Callable[[], Iterable[Shown]]
-    """The validation batches."""
+    """The validation clips of this process, by batches."""
     forward: Callable[[Tensor], Tensor]
     """To logits `(B, sum(classes))`."""
-    learning: torch.nn.Module
+    learning: nn.Module
     """What is put in training mode."""
-    group_size: int
-    """Inputs of a replica group."""
+    copy: ViViT | None = None
+    """Where the model is divided among the processes: a whole one in main memory, to be written, on the first."""
     mixup: float | None = None
     """As `Train.mixup`."""
     cutmix: float | None = None
@@ -55,10 +81,11 @@ class Split:
 
     samples: list[Sample]
     loader: DataLoader[Batch]
-    sampler: EpochSampler
+    """Of the replica groups of this process."""
+    sampler: GroupSampler
 
     @classmethod
-    def open(cls, run: Train, split: str, pin_memory: bool) -> Self:
+    def open(cls, run: Train, split: str, who: Processes) -> Self:
         """Random views in a random order for `train`, the middle view in order for anything else."""
         samples = list(run.data.samples(split))
         training = split == "train"
@@ -73,131 +100,191 @@ class Split:
             keep_decoded=run.keep_decoded,
             labels=labels,
         )
-        loader, sampler = batches(
-            dataset, run.batch_size // clips, shuffle=training, workers=run.workers, pin_memory=pin_memory
+        loader, sampler = group_batches(
+            dataset,
+            run.batch_size // run.replicas // clips,
+            groups=run.replicas if training else who.count,
+            rank=who.rank,
+            count=who.count,
+            shuffle=training,
+            workers=run.workers,
+            pin_memory=who.device.type == "cuda",
         )
         return cls(samples=samples, loader=loader, sampler=sampler)
 
 
+@dataclass(kw_only=True)
 class Names:
-    """Unreadable clips, each named and counted once."""
+    """Unreadable clips, each named and counted once, whichever process met it."""
 
-    def __init__(self, folder: RunFolder, console: Console) -> None:
-        self.folder, self.console = folder, console
-        self.known: set[str] = set()
+    folder: RunFolder
+    console: Console
+    who: Processes
+    known: list[str] = field(default_factory=list[str])
+    """Those that are in the log."""
+    waiting: dict[str, str] = field(default_factory=dict[str, str])
+    """Those of this process that are not, and why."""
 
-    def note(self, samples: list[Sample], errors: Iterable[tuple[int, str]]) -> None:
-        """Say and log those that are new."""
-        for number, why in errors:
-            name = samples[number].name
-            if name not in self.known:
-                self.known.add(name)
-                self.console.print(
-                    f"[yellow]Unreadable, left out ({len(self.known)} so far):[/] {escape(name)}: {escape(why)}"
-                )
-                self.folder.log(event="unreadable", video=name, error=why)
+    def note(self, samples: Sequence[Sample], errors: Iterable[tuple[int, str]]) -> None:
+        """Remember those that are new; one process alone says so at once."""
+        self.waiting.update({samples[number].name: why for number, why in errors})
+        if self.waiting and self.who.count == 1:
+            self.tell()
+
+    def tell(self) -> None:
+        """Say and log what any process has met; all must call."""
+        for met in self.who.gather(self.waiting):
+            for name, why in met.items():
+                if name not in self.known:
+                    self.known.append(name)
+                    self.console.print(
+                        f"[yellow]Unreadable, left out ({len(self.known)} so far):[/] {escape(name)}: {escape(why)}"
+                    )
+                    self.folder.log(event="unreadable", video=name, error=why)
+        self.waiting = {}
 
 
-def frozen_stage(
-    run: Train,
-    model: ViViT,
-    splits: dict[str, Split],
-    device: torch.device,
-    names: Names,
-    fresh: bool,
-    console: Console,
-) -> Stage:
-    """The stage on stored frame vectors: see them all once, calibrate, and train the rest of the model."""
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What all stages of a run share."""
+
+    run: Train
+    model: ViViT
+    who: Processes
+    folder: RunFolder
+    console: Console
+    names: Names
+    splits: dict[str, Split]
+
+
+def frozen_stage(work: Work) -> Stage:
+    """The stage on stored frame vectors: see them all once, calibrate, and train the rest of the model.
+
+    The clips are divided among the processes; each then trains on all vectors by itself, which takes seconds.
+    """
+    run, model, device = work.run, work.model, work.who.device
     settings = run.frozen
     assert settings is not None
 
     def see(split: str, draw: int) -> Stored:
-        splits[split].sampler.epoch = draw
+        chosen = work.splits[split]
+        chosen.sampler.epoch, chosen.sampler.start = draw, 0
         title = f"Frame vectors, {split}, view {draw + 1}"
-        shown = track(splits[split].loader, title, disable=console.quiet, transient=True)
-        stored = store(model, run.view, shown, device, run.precision == "bf16")
-        names.note(splits[split].samples, stored.errors)
+        shown = track(chosen.loader, title, disable=work.console.quiet, transient=True)
+        stored = joined(work.who.gather(store(model, run.view, shown, device, run.autocast)))
+        work.names.note(chosen.samples, stored.errors)
         if not len(stored.vectors):
-            raise DataError(f"None of the {len(splits[split].samples)} {split} clips can be read.")
+            raise DataError(f"None of the {len(chosen.samples)} {split} clips can be read.")
         return stored
 
     draws = common([see("train", draw) for draw in range(settings.draws)])
-    held = see("val", 0)
-    if settings.calibrate and fresh:  # a resumed model is calibrated already
+    held = common([see("val", 0)])[0]
+    if settings.calibrate:
         mean, std = (x.cpu() for x in calibrate(model, torch.stack([d.vectors for d in draws])))
         draws = [replace(d, vectors=(d.vectors - mean) / std) for d in draws]
         held = replace(held, vectors=(held.vectors - mean) / std)
-    if settings.sine_positions and fresh:
+    if settings.sine_positions:
         sine_positions(model)
     count = len(draws[0].vectors)
-    learning = torch.nn.ModuleList(
+    learning = nn.ModuleList(
         part for part in (model.temporal, model.representation, model.head) if part is not None
     )
     model.requires_grad_(False)
     learning.requires_grad_(True)
 
-    def training(epoch: int) -> Iterator[Shown]:
+    def training(epoch: int, start: int) -> Iterator[Portion]:
         generator = torch.Generator().manual_seed(mix(run.seed, epoch))
         order = torch.randperm(count, generator=generator)
         which = torch.randint(settings.draws, (count,), generator=generator)
-        for chosen in order.split(settings.batch_size):
+        for chosen in order.split(settings.batch_size)[start:]:
             picked = torch.stack([draws[int(which[i])].vectors[i] for i in chosen])
-            yield picked.to(device), draws[0].targets[chosen].to(device)
+            targets = torch.stack([draws[int(which[i])].targets[i] for i in chosen])
+            group = Group(number=0, inputs=picked.to(device), targets=targets.to(device))
+            yield Portion(groups=[group], clips=[len(chosen)])
 
     def held_out() -> Iterator[Shown]:
-        for vectors, targets in zip(held.vectors.split(256), held.targets.split(256), strict=True):
-            yield vectors.to(device), targets.to(device)
+        for chosen in torch.arange(len(held.vectors)).split(256):
+            inputs, targets = held.vectors[chosen].to(device), held.targets[chosen].to(device)
+            yield Shown(indices=chosen.tolist(), inputs=inputs, targets=targets)
 
     return Stage(
         name="frozen",
         epochs=settings.epochs,
         optimizer=settings.optimizer,
         steps_per_epoch=math.ceil(count / settings.batch_size),
+        who=Processes(device=device),
         training=training,
         held_out=held_out,
         forward=lambda vectors: logits_of(model, vectors),
         learning=learning,
-        group_size=settings.batch_size,
     )
 
 
-def main_stage(
-    run: Train,
-    model: ViViT,
-    splits: dict[str, Split],
-    device: torch.device,
-    names: Names,
-    fresh: bool,
-    console: Console,
-) -> Stage:
+def main_stage(work: Work) -> Stage:
     """The stage on videos: the whole model, or its last `trainable_blocks`."""
+    run, model, who = work.run, work.model, work.who
     if run.lora is None:  # else all but the adapters and the head is frozen already
         freeze(model, run.trainable_blocks)
+    together = run.sharded and who.count > 1
+    whole = deepcopy(model).cpu() if together and who.first else None
+    if together:
+        shard(model, blocks_of(model), who)
     draws = 0 if run.frozen is None else run.frozen.draws  # their views have been seen
+    config = model.config
+    nothing = torch.zeros(1, config.frames, config.channels, *config.pixels, device=who.device)
+    unsaid = torch.full((1, sum(run.data.labels.classes)), torch.nan, device=who.device)
 
-    def shown(split: str, title: str) -> Iterator[Shown]:
-        for batch in track(splits[split].loader, title, disable=console.quiet, transient=True):
-            names.note(splits[split].samples, batch.errors)
-            if batch.indices:
-                yield run.view.finish(batch.pixels.to(device), batch.colour), batch.targets.to(device)
+    def shown(split: str, batch: Batch) -> Shown | None:
+        """A batch on the device; None where none of it can be read.
 
-    def training(epoch: int) -> Iterator[Shown]:
-        splits["train"].sampler.epoch = draws + epoch
-        yield from shown("train", f"Epoch {epoch + 1} of {run.epochs}")
+        Processes that compute together get one clip of nothing then: all of them must go through the model equally
+        often.
+        """
+        work.names.note(work.splits[split].samples, batch.errors)
+        if batch.indices:
+            pixels = batch.pixels.to(who.device, non_blocking=True)
+            inputs = run.view.finish(pixels, batch.colour)
+            return Shown(indices=batch.indices, inputs=inputs, targets=batch.targets.to(who.device))
+        return Shown(inputs=nothing, targets=unsaid) if together else None
+
+    def training(epoch: int, start: int) -> Iterator[Portion]:
+        sampler = work.splits["train"].sampler
+        sampler.epoch, sampler.start = draws + epoch, start
+        loaded = iter(work.splits["train"].loader)
+        for _ in range(start, sampler.steps):
+            drawn = [(number, shown("train", next(loaded))) for number in sampler.mine]
+            seen = [(number, one) for number, one in drawn if one is not None]
+            groups = [Group(number=number, inputs=one.inputs, targets=one.targets) for number, one in seen]
+            yield Portion(groups=groups, clips=[len(one.indices) * run.clips_per_video for _, one in seen])
+
+    def held_out() -> Iterator[Shown]:
+        loader = work.splits["val"].loader
+        for batch in track(loader, "Validation", disable=work.console.quiet, transient=True):
+            one = shown("val", batch)
+            if one is not None:
+                yield one
 
     return Stage(
         name="main",
         epochs=run.epochs,
         optimizer=run.optimizer,
-        steps_per_epoch=len(splits["train"].loader),
+        steps_per_epoch=work.splits["train"].sampler.steps,
+        who=who,
         training=training,
-        held_out=lambda: shown("val", "Validation"),
-        forward=model,
+        held_out=held_out,
+        forward=torch.compile(model) if run.compile else model,
         learning=model,
-        group_size=run.batch_size // run.replicas,
+        copy=whole,
+        sharded=together,
         mixup=run.mixup,
         cutmix=run.cutmix,
     )
+
+
+def blocks_of(model: ViViT) -> list[nn.Module]:
+    """All blocks of all encoders."""
+    encoders = (model.encoder, model.spatial, model.temporal)
+    return [block for encoder in encoders if encoder is not None for block in encoder.blocks]
 
 
 def freeze(model: ViViT, trainable_blocks: int | None) -> None:

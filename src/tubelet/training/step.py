@@ -12,7 +12,7 @@ Legend: R replica groups, b clips of a group, F frames, C channels, H W pixels, 
 """
 
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.data.dataset import mix
+from tubelet.distributed import gradients_wait, local, whole
 from tubelet.errors import TubeletError
 from tubelet.labels import Labels
 from tubelet.training.loss import objective
@@ -75,8 +76,8 @@ class Learning:
     """As `Train.mixup`."""
     cutmix: float | None = None
     """As `Train.cutmix`."""
-    bf16: bool = False
-    """Matrix products in bfloat16 (autocast)."""
+    autocast: torch.dtype | None = None
+    """Type of matrix products (autocast); None: that of the weights."""
 
 
 def nothing() -> None:
@@ -92,9 +93,9 @@ class Step:
         optimizer: of `build_optimizer`.
         learning: the rest.
         reduce: called once the gradients of this process's groups are summed, each already divided by R: adds up
-            the gradients of all processes, in place. A wrapper that does so inside the backward pass (FSDP2)
-            cannot have `sam` or clip `per_replica`, which want each group's own gradient; and one that averages in
-            place of adding up is called with R / processes for `replicas`.
+            the gradients of all processes, in place. Not for a model that is divided among them, which does so in
+            its backward pass, and cannot have `sam` or clip `per_replica`.
+        scaler: of the loss, for float16, whose small gradients would be 0; not with `sam` or `per_replica` either.
     """
 
     def __init__(
@@ -104,13 +105,15 @@ class Step:
         optimizer: torch.optim.Optimizer,
         learning: Learning,
         reduce: Callable[[], None] = nothing,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         self.forward, self.optimizer, self.learning, self.reduce = forward, optimizer, learning, reduce
+        self.model, self.scaler = model, scaler
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in named]
         self.with_l2 = [p for name, p in named if has_l2(name, p)] if learning.optimizer.l2 else []
 
-    def __call__(self, number: int, groups: Iterable[Group], replicas: int) -> list[GroupLoss]:
+    def __call__(self, number: int, groups: Sequence[Group], replicas: int) -> list[GroupLoss]:
         """Take one step; the rate is what the optimizer has.
 
         Args:
@@ -126,13 +129,22 @@ class Step:
         """
         settings = self.learning.optimizer
         self.optimizer.zero_grad(set_to_none=True)
-        losses = [self.add_gradient(number, group, replicas) for group in groups]
+        losses: list[GroupLoss] = []
+        for place, group in enumerate(groups, start=1):
+            with gradients_wait(self.model, place < len(groups)):
+                losses.append(self.add_gradient(number, group, replicas))
         self.reduce()
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
         if not self.apart:
             self.add_l2()
         if settings.clip == "global" and settings.clip_norm is not None:
             clip_gradient(self.parameters, settings.clip_norm)
-        self.optimizer.step()
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         if settings.explicit_decay:
             decay_matrices(self.optimizer, settings.explicit_decay)
         return losses
@@ -183,7 +195,7 @@ class Step:
     def backward(self, group: Group, drawn: int, share: float) -> GroupLoss:
         """Forward and backward of a group that is mixed: adds `share` of the gradient of its loss to `.grad`."""
         learning, device = self.learning, group.inputs.device
-        with seeded(drawn, device), torch.autocast(device.type, torch.bfloat16, enabled=learning.bf16):
+        with seeded(drawn, device), precision(device, learning.autocast):
             logits = self.forward(group.inputs)
         loss = objective(
             logits,
@@ -204,7 +216,8 @@ class Step:
                 f"The loss is {total}: try a lower learning rate, a longer warm-up, or precision fp32. What was "
                 "saved before is kept."
             )
-        (loss * share).backward()
+        scaled = loss * share if self.scaler is None else self.scaler.scale(loss * share)
+        scaled.backward()
         return GroupLoss(objective=total, loss=bare, clips=len(group.inputs))
 
     @torch.no_grad()
@@ -227,18 +240,6 @@ def clip_gradient(parameters: Sequence[nn.Parameter], largest: float) -> Tensor:
     for gradient in gradients:
         local(gradient).mul_(factor)
     return norm
-
-
-def whole(value: Tensor) -> Tensor:
-    """A tensor of which each process has a part (FSDP2), put together; any other as it is."""
-    gather = getattr(value, "full_tensor", None)  # asked by name: importing DTensor takes seconds
-    return value if gather is None else gather()
-
-
-def local(value: Tensor) -> Tensor:
-    """This process's part of a tensor, in the same memory; of one that is not shared out, all of it."""
-    own = getattr(value, "to_local", None)
-    return value if own is None else own()
 
 
 @contextmanager
@@ -266,6 +267,11 @@ def decay_matrices(optimizer: torch.optim.Optimizer, decay: float) -> None:
         if group["matrices"]:
             for parameter in group["params"]:
                 parameter.mul_(1 - group["lr"] * decay)
+
+
+def precision(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """Matrix products in a type; None: in that of the weights."""
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
 
 @contextmanager
