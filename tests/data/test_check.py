@@ -136,6 +136,9 @@ def test_groups_of_official_splits(tmp_path: Path) -> None:
     assert report.torn == {"one": ("train", "val")}
     assert report.splits["val"].missing == ("gone_000001_000002",)
     assert not report.sound
+    write_list(tmp_path / "none.csv", [])
+    source = Without(source=Kinetics(root=tmp_path, annotations=file), clips=tmp_path / "none.csv")
+    assert check(source, progress=False).to_dict() == report.to_dict()
 
 
 def test_an_interruption_reports_what_was_decoded(faulty: Folders, monkeypatch: pytest.MonkeyPatch) -> None:

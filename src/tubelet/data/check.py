@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tubelet.data.dataset import single_thread
 from tubelet.data.duplicates import near_duplicates
 from tubelet.data.examine import Examiner, Finding
+from tubelet.data.quarantine import Without
 from tubelet.data.source import UNKNOWN, Listed, Sample, Source
 from tubelet.labels import Head, Labels
 
@@ -156,7 +157,7 @@ def check(source: Source, *, workers: int = 0, progress: bool = True) -> Report:
         complete = True
     except KeyboardInterrupt:
         complete = False
-    missing = source.missing if isinstance(source, Listed) else {}
+    missing = source.missing if isinstance(source, Listed | Without) else {}
     return Report(
         complete=complete,
         splits={

@@ -2,13 +2,13 @@
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from tubelet.data.rows import Row, read_rows
-from tubelet.data.source import Sample, Source
+from tubelet.data.source import Listed, Sample, Source
 from tubelet.data.stored import is_url
 from tubelet.errors import DataError
 from tubelet.labels import Labels
@@ -42,6 +42,11 @@ class Without:
     def splits(self) -> tuple[str, ...]:
         """The splits that still have clips."""
         return tuple(split for split in self.source.splits if self._kept(split))
+
+    @property
+    def missing(self) -> Mapping[str, tuple[str, ...]]:
+        """For each split, what the source misses on the disk."""
+        return self.source.missing if isinstance(self.source, Listed) else {}
 
     def samples(self, split: str) -> Sequence[Sample]:
         """The samples of a split that are not in the list.

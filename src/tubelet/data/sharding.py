@@ -147,6 +147,7 @@ def write_shards(
         encoded = iter(track(loader, "Writing shards", disable=not progress))
         for shard in todo:
             entries[shard.file] = write_shard(out, shard, encoded, source.labels)
+        next(encoded, None)  # the end, which closes the progress bar and the workers
         index = {
             "format": FORMAT,
             "version": VERSION,
