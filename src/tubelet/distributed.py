@@ -187,6 +187,7 @@ def shard(model: nn.Module, blocks: Iterable[nn.Module], who: Processes) -> None
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
 
 
 @contextmanager

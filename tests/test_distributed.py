@@ -1,0 +1,161 @@
+"""The number of processes is no hyper-parameter: one, two, and two with a divided model, on the CPU."""
+
+import multiprocessing
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from tests.clips import write_motion
+from tests.training.runs import FACTORISED, JOINT, log_of, run_of, weights_of
+from tubelet import distributed
+from tubelet.classifier import Classifier
+from tubelet.distributed import Processes
+from tubelet.errors import ConfigError, TubeletError
+from tubelet.training import Frozen, Optimizer, Train, train
+from tubelet.training.step import Step
+
+SOURCE = Path(distributed.__file__).parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training, whole or falling dead before a step."""
+
+    run: Train
+    dies_before: int | None = None
+
+
+def member(rank: int, count: int, store: Path, jobs: list[Job]) -> None:
+    """One of several processes that do trainings together."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count)}
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
+    take = Step.__call__
+    for job in jobs:
+        taken = 0
+
+        def dying(step: Step, *args: Any, job: Job = job) -> Any:
+            nonlocal taken
+            if taken == job.dies_before:
+                raise InterruptedError
+            taken += 1
+            return take(step, *args)
+
+        Step.__call__ = dying  # type: ignore[method-assign]
+        try:
+            train(job.run, progress=False)
+        except InterruptedError:
+            assert job.dies_before is not None
+        else:
+            assert job.dies_before is None
+    dist.destroy_process_group()
+
+
+def together(store: Path, jobs: list[Job], count: int = 2) -> None:
+    """Do trainings in several processes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tubelet.training", "tests.training.runs"])
+    members = [context.Process(target=member, args=(rank, count, store, jobs)) for rank in range(count)]
+    for process in members:
+        process.start()
+    for process in members:
+        process.join()
+    assert [process.exitcode for process in members] == [0] * count
+
+
+def numbers_of(out: Path) -> list[list[float]]:
+    steps = [[line["loss"], line["lr"]] for line in log_of(out, "step")]
+    epochs = [[line["train_loss"], line["val_loss"], line["val_top1"]] for line in log_of(out, "epoch")]
+    return [*steps, *epochs]
+
+
+def test_one_two_and_two_with_a_divided_model_are_the_same(tmp_path: Path):
+    root = write_motion(tmp_path / "data", 7)
+    (root / "train/right/broken.mp4").write_bytes(b"nothing")
+    (root / "val/left/broken.mp4").write_bytes(b"nothing")
+    fields: dict[str, Any] = {
+        "epochs": 2, "batch_size": 4, "replicas": 2, "mixup": 0.3, "ema": 0.9, "log_steps": 1, "save_steps": 2,
+        "model": replace(JOINT, dropout=0.1, drop_path=0.1), "optimizer": Optimizer(lr=2e-3, clip_norm=0.5, l2=1e-3),
+    }  # fmt: skip
+    one = run_of(root, tmp_path / "one", **fields)
+    two = replace(one, out=tmp_path / "two")
+    divided = replace(one, out=tmp_path / "divided", sharded=True)
+    # 4 steps of an epoch. Both die in the first one; then each goes on in another way.
+    to_divided = replace(one, out=tmp_path / "to_divided")
+    to_one = replace(divided, out=tmp_path / "to_one")
+    killed = replace(one, out=tmp_path / "killed")
+    frozen = run_of(
+        root, tmp_path / "frozen", model=FACTORISED, frozen=Frozen(epochs=1, draws=1, batch_size=4), epochs=1,
+        batch_size=4, replicas=2,
+    )  # fmt: skip
+    jobs = [
+        Job(two), Job(divided), Job(to_divided, dies_before=3), Job(replace(to_divided, sharded=True)),
+        Job(to_one, dies_before=3), Job(killed, dies_before=5), Job(killed), Job(frozen),
+    ]  # fmt: skip
+    together(tmp_path / "store", jobs)
+    train(one, progress=False)
+    train(replace(to_one, sharded=False), progress=False)
+    expected = numbers_of(one.out)
+    assert len(expected) == 8 + 2
+    for run in (two, divided, to_divided, to_one, killed):
+        for found, wanted in zip(numbers_of(run.out), expected, strict=True):
+            assert found == pytest.approx(wanted, abs=1e-5), run.out.name
+        names = [Path(line["video"]).parts[-3:] for line in log_of(run.out, "unreadable")]
+        wanted_names = [("train", "right", "broken.mp4"), ("val", "left", "broken.mp4")]
+        assert sorted(names) == wanted_names, run.out.name
+        a, b = Classifier.load(one.out), Classifier.load(run.out)
+        for mine, theirs in zip(weights_of(a), weights_of(b), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    a, b = Classifier.load(two.out), Classifier.load(killed.out)
+    assert all(torch.equal(x, y) for x, y in zip(weights_of(a), weights_of(b), strict=True)), "to the bit"
+    alone = replace(frozen, out=tmp_path / "alone")
+    train(alone, progress=False)
+    for found, wanted in zip(numbers_of(frozen.out), numbers_of(alone.out), strict=True):
+        assert found == pytest.approx(wanted, abs=1e-4)
+
+
+def test_groups_that_cannot_be_shared_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = write_motion(tmp_path / "data", 1)
+
+    class Three:
+        def __enter__(self) -> Processes:
+            return Processes(count=3)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr("tubelet.training.loop.processes", lambda _: Three())
+    with pytest.raises(ConfigError, match=r"replicas=2 groups .* among 3 processes"):
+        train(run_of(root, tmp_path / "out", replicas=2), progress=False)
+
+
+def test_one_process_asks_nobody():
+    who = Processes()
+    assert who.sums(1, 2.5) == [1, 2.5]
+    assert who.gather("a") == ["a"]
+    assert who.from_first(lambda: 3) == 3
+
+    def fail() -> None:
+        raise TubeletError("no")
+
+    with pytest.raises(TubeletError, match="no"):
+        who.from_first(fail)
+
+
+def test_tensors_travel_in_few_messages(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(distributed, "BUCKET", 10)
+    tensors = [torch.zeros(n) for n in (4, 5, 3, 12)]
+    tensors.append(torch.zeros(1, dtype=torch.float64))
+    assert [[len(t) for t in bucket] for bucket in distributed.buckets(tensors)] == [[4, 5], [3], [12], [1]]
+
+
+def test_only_one_file_knows_how_processes_talk():
+    names = re.compile(r"torch\.distributed|\bDTensor\b|fully_shard|DistributedDataParallel")
+    found = {str(file.relative_to(SOURCE)) for file in SOURCE.rglob("*.py") if names.search(file.read_text())}
+    assert found == {"distributed.py"}
