@@ -10,7 +10,7 @@
 | tilt_up | tilts up | coffee, CC0 (Rachel Michetti) |
 | roll_right | rolls clockwise | chelsea, CC0 (Stefan van der Walt) |
 | handheld | stands still in an unsteady hand | chelsea, CC0 (Stefan van der Walt) |
-| still_then_cut | stands still; halfway the picture changes | chelsea, then rocket |
+| still_then_cut | stands still; after 2.7 seconds the picture changes | chelsea, then rocket |
 
 The camera-motion model was not trained on these three photographs.
 """
@@ -73,7 +73,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rocket, coffee, cat = (photograph(name) for name in ("rocket.jpg", "coffee.png", "chelsea.png"))
     last = SECONDS * RATE - 1
-    drift = shaking(1, 0.004)
+    drift = shaking(1, 0.02)
 
     def move(picture: Image.Image, start: Pose, end: Pose) -> Callable[[int], Image.Image]:
         def frame(number: int) -> Image.Image:
@@ -92,7 +92,7 @@ def main(folder: Path) -> None:
         "roll_right": move(cat, (0.5, 0.5, 0.5, -0.6), (0.5, 0.5, 0.5, 0.6)),
         "handheld": lambda n: look(cat, (0.5 + drift[n, 0], 0.5 + drift[n, 1], 0.6, 0)),
         "still_then_cut": lambda n: (
-            look(cat, (0.5, 0.5, 0.7, 0)) if n < 75 else look(rocket, (0.5, 0.5, 0.6, 0))
+            look(cat, (0.5, 0.5, 0.7, 0)) if n < 68 else look(rocket, (0.5, 0.5, 0.6, 0))
         ),
     }
     for name, frame in clips.items():
