@@ -26,10 +26,12 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     name = arguments[0]
     recipe = getattr(import_module(f"tubelet.recipes.{name}"), name)
     run = tyro.cli(from_shell(recipe, arguments[1:]), prog=f"{prog} {name}", args=arguments[1:])
+    from tubelet.distributed import is_first
     from tubelet.training.loop import train
 
     train(run)
-    print(f"The best model is in {run.out}:  tubelet predict VIDEO --model {run.out}")
+    if is_first():
+        print(f"The best model is in {run.out}:  tubelet predict VIDEO --model {run.out}")
     return 0
 
 

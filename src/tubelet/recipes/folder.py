@@ -50,12 +50,17 @@ def folder(
     sam: float | None = None,
     ema: float | None = None,
     class_weights: Literal["none", "balanced"] = "none",
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    compile: bool = False,
+    sharded: bool = False,
     device: str = "auto",
     patience: int | None = 10,
     keep_decoded: bool = False,
     workers: int = 2,
     seed: int = 0,
+    save_minutes: float | None = 10.0,
+    tensorboard: bool = False,
+    wandb: str | None = None,
 ) -> Train:
     """A small model on clips of your own, with settings that learn from a few hundred clips on one machine.
 
@@ -98,12 +103,17 @@ def folder(
         sam: distance of sharpness-aware minimisation, such as 0.05; doubles the time.
         ema: decay of an average of the weights, such as 0.999, which is then what is kept.
         class_weights: `balanced` lets every class weigh the same, however rare it is.
-        precision: `bf16` computes matrix products in bfloat16.
+        precision: `bf16` computes matrix products in bfloat16, `fp16` in float16.
+        compile: compile the model: a slow start, then faster steps.
+        sharded: of several processes each holds a part of the model (see `Train.sharded`).
         device: `auto` takes a GPU where there is one.
         patience: stop after this many epochs without a better validation accuracy; None: never.
         keep_decoded: keep decoded clips in memory.
         workers: processes that decode.
         seed: of everything random.
+        save_minutes: save a checkpoint inside an epoch after so many minutes; None: only at the end of each.
+        tensorboard: curves for TensorBoard too, in `out/tensorboard`.
+        wandb: a project of Weights & Biases that gets the curves too.
     """
     source = None if start is None else open_source(start)
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if source is None else source.normalisation
@@ -163,11 +173,16 @@ def folder(
         ema=ema,
         class_weights=class_weights,
         precision=precision,
+        compile=compile,
+        sharded=sharded,
         device=device,
         patience=patience,
         keep_decoded=keep_decoded,
         workers=workers,
         seed=seed,
+        save_minutes=save_minutes,
+        tensorboard=tensorboard,
+        wandb=wandb,
     )
 
 
