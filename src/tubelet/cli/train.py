@@ -21,11 +21,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     """Exit code 0 when the training is done."""
     if not arguments or arguments[0] not in RECIPES:
         return usage(prog, arguments)
-    from importlib import import_module
-
-    name = arguments[0]
-    recipe = getattr(import_module(f"tubelet.recipes.{name}"), name)
-    run = tyro.cli(from_shell(recipe, arguments[1:]), prog=f"{prog} {name}", args=arguments[1:])
+    run = run_from_shell(prog, arguments)
     from tubelet.distributed import is_first
     from tubelet.training.loop import train
 
@@ -33,6 +29,15 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     if is_first():
         print(f"The best model is in {run.out}:  tubelet predict VIDEO --model {run.out}")
     return 0
+
+
+def run_from_shell(prog: str, arguments: Sequence[str]) -> "Train":
+    """The run that a recipe and its flags make."""
+    from importlib import import_module
+
+    name = arguments[0]
+    recipe = getattr(import_module(f"tubelet.recipes.{name}"), name)
+    return tyro.cli(from_shell(recipe, arguments[1:]), prog=f"{prog} {name}", args=arguments[1:])
 
 
 def usage(prog: str, arguments: Sequence[str]) -> int:

@@ -14,6 +14,9 @@ from tubelet.training.optimizer import Optimizer
 from tubelet.video.view import View
 from tubelet.weights.start import Start
 
+KIND = "kind of source"
+"""Beside the fields of a source in `Train.to_dict`: which class it is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
@@ -256,7 +259,8 @@ def plain(value: Any) -> Any:
     """A value as JSON knows it: dataclasses by field, paths as text."""
     if hasattr(value, "__dataclass_fields__"):
         fields: dict[str, Any] = value.__dataclass_fields__
-        return {name: plain(getattr(value, name)) for name in fields}
+        kind = {KIND: f"{type(value).__module__}.{type(value).__name__}"} if hasattr(value, "samples") else {}
+        return {**kind, **{name: plain(getattr(value, name)) for name in fields}}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, tuple | list):
