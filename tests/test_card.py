@@ -73,9 +73,7 @@ def test_what_nobody_knows_is_said_to_be_missing(tmp_path: Path) -> None:
 
 
 def test_heads_and_long_lists(tmp_path: Path) -> None:
-    many = Labels(
-        (Head("noun", tuple(f"n{i}" for i in range(70))), Head("scene", ("in", "out"), "multi"))
-    )
+    many = Labels((Head("noun", tuple(f"n{i}" for i in range(70))), Head("scene", ("in", "out"), "multi")))
     card = card_of(build(many).save(tmp_path / "model"))
     assert "n59 and 10 more, which are in `config.json`" in card
     assert "**scene**, 2 classes, any number of them may hold: in, out" in card
