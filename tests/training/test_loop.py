@@ -145,7 +145,13 @@ def test_a_loss_that_is_no_number_ends_a_run(small: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"class_weights": "balanced"}, {"precision": "bf16"}, {"checkpoint_activations": True}]
+    "fields",
+    [
+        {"class_weights": "balanced"},
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"checkpoint_activations": True},
+    ],
 )
 def test_options_run(small: Path, tmp_path: Path, fields: dict[str, Any]):
     train(run_of(small, tmp_path / "out", epochs=1, **fields), progress=False)

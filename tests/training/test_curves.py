@@ -1,0 +1,46 @@
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clips import write_motion
+from tests.training.runs import run_of
+from tubelet.errors import ConfigError
+from tubelet.training import train
+
+
+def test_a_package_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = write_motion(tmp_path / "data", 1)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match=r"wandb, which is not installed: pip install 'tubelet\[wandb\]'"):
+        train(run_of(root, tmp_path / "out", wandb="clips"), progress=False)
+
+
+def test_curves_go_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = write_motion(tmp_path / "data", 2)
+    sent: list[tuple[str, int | None]] = []
+
+    class Run:
+        def log(self, values: dict[str, float], step: int) -> None:
+            sent.extend((name, step) for name in values)
+
+        def finish(self) -> None:
+            sent.append(("finished", None))
+
+    def init(**settings: Any) -> Run:
+        assert settings["project"] == "clips"
+        assert settings["config"]["epochs"] == 1
+        return Run()
+
+    module = types.ModuleType("wandb")
+    module.init = init  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    train(run_of(root, tmp_path / "out", wandb="clips", epochs=1, batch_size=2, log_steps=1), progress=False)
+    names = ["train_loss", "val_loss", "val_top1"]
+    assert sent == [
+        *((name, step) for step in (1, 2) for name in ("step_loss", "lr")),
+        *((name, 2) for name in names),
+        ("finished", None),
+    ]
