@@ -98,7 +98,7 @@ def life(run: Train) -> None:
 def killed(run: Train, kills: int, seconds: float, seed: int) -> int:
     """Train in processes that are killed at random moments, until so many died and one came to the end."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tubelet.training", __name__])
+    context.set_forkserver_preload(["tubelet.training", "tests.training.runs"])
     generator, died = random.Random(seed), 0
     while True:
         process = context.Process(target=life, args=(run,))
