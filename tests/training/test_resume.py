@@ -136,7 +136,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
 ):
     run = replace(run_of(root, tmp_path / "whole", **RANDOM), save_steps=None)
     whole = train(run, progress=False)
-    take = Step.__call__
+    take, handler = Step.__call__, signal.getsignal(signal.SIGINT)
 
     def interrupted(step: Step, number: int, *args: Any) -> Any:
         if number == 5:
@@ -149,7 +149,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
         train(parts)
     monkeypatch.undo()
     assert "saved after 6 steps. The same command goes on" in capsys.readouterr().out
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     assert same(whole, train(parts, progress=False))
     assert log_of(parts.out, "resumed")[0]["step"] == 2
 
