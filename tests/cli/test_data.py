@@ -9,7 +9,7 @@ import tyro
 
 import tubelet.data
 from tests.data.files import touch, write
-from tubelet.cli.data import SOURCES, Kind, flags, kind_of, open_source, source_class, with_data
+from tubelet.cli.data import SOURCES, Kind, flags, kind_of, source_class, source_from_flags, with_data
 from tubelet.data import EpicKitchens, Folders, Fractions, Kinetics, Shards, Table, Ucf101, Without
 from tubelet.data.quarantine import write_list
 from tubelet.errors import ConfigError, DataError
@@ -29,14 +29,14 @@ class Command:
 
 def by_flags(*arguments: str) -> Any:
     def recipe(data: Any) -> Any:
-        return open_source(data)
+        return source_from_flags(data)
 
     recipe.__annotations__["data"] = flags(arguments)
     return tyro.cli(recipe, args=list(arguments))
 
 
 def by_place(*arguments: str) -> Any:
-    return open_source(tyro.cli(with_data(Command, arguments), args=list(arguments)).data)
+    return source_from_flags(tyro.cli(with_data(Command, arguments), args=list(arguments)).data)
 
 
 def test_folders_and_tables_by_their_looks() -> None:

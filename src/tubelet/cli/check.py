@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from tubelet.cli.data import open_source, with_data
+from tubelet.cli.data import source_from_flags, with_data
 
 if TYPE_CHECKING:
     from tubelet.data.check import Report
@@ -44,7 +44,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     for file in (options.fix_list, options.json):
         if file is not None and file.exists():
             raise FileExistsError(f"{file} exists and is not overwritten: name another file.")
-    report = check(open_source(options.data), workers=options.workers)
+    report = check(source_from_flags(options.data), workers=options.workers)
     console = stdout()
     show(report, console)
     if options.json is not None:

@@ -83,7 +83,7 @@ def with_data(options: type[T], arguments: Sequence[str]) -> type[T]:
     return made
 
 
-def open_source(data: Any) -> "Source":
+def source_from_flags(data: Any) -> "Source":
     """The source that these flags describe.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from tubelet.cli.data import open_source, with_data
+from tubelet.cli.data import source_from_flags, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
         raise FileExistsError(f"{options.json} exists and is not overwritten: name another file.")
     report = evaluate(
         load(options.model).to(options.device),
-        open_source(options.data),
+        source_from_flags(options.data),
         options.split,
         options.views,
         batch_size=options.batch_size,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from tubelet.cli.data import open_source, with_data
+from tubelet.cli.data import source_from_flags, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,9 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     settings = Sharding(
         clips_per_shard=options.clips_per_shard, short_side=options.short_side, crf=options.crf
     )
-    written = write_shards(open_source(options.data), options.target.out, settings, workers=options.workers)
+    written = write_shards(
+        source_from_flags(options.data), options.target.out, settings, workers=options.workers
+    )
     console = stdout()
     for clip in written.left_out:
         console.print(f"Left out of {clip['split']}: {clip['error']}", highlight=False, markup=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from tubelet.cli.data import SOURCES, Kind, flags, open_source
+from tubelet.cli.data import SOURCES, Kind, flags, source_from_flags
 
 if TYPE_CHECKING:
     from tubelet.training.config import Train
@@ -64,7 +64,7 @@ def from_shell(recipe: "Callable[..., Train]", arguments: Sequence[str]) -> "Cal
 
     @wraps(recipe)
     def named(data: Any, **settings: Any) -> "Train":
-        return recipe(open_source(data), **settings)
+        return recipe(source_from_flags(data), **settings)
 
     parameters = [
         p.replace(
