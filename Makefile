@@ -1,6 +1,6 @@
 # make demo    install, and say what the camera does in the example clips (VIDEO=my.mp4 adds your own)
 # make test    install, and run every check: style, types, layers of imports, tests
-# make soak    kill a training at 20 random moments: it must end with the same bits as one never killed
+# make soak    kill trainings of one and of two processes at random moments: each must end with the bits of one never killed
 # make bench   the recorded tables of docs/benchmarks.md
 
 PYTHON ?= python3
@@ -25,7 +25,7 @@ style: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 soak: $(VENV)/installed-dev
-	TUBELET_KILLS=20 $(BIN)/python -m pytest tests/training/test_resume.py -k killed
+	TUBELET_KILLS=20 $(BIN)/python -m pytest tests/training/test_resume.py tests/test_distributed.py -k killed
 
 bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'

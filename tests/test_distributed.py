@@ -2,7 +2,11 @@
 
 import multiprocessing
 import os
+import random
 import re
+import signal
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from tests.clips import write_motion
-from tests.training.runs import FACTORISED, JOINT, log_of, run_of, weights_of
+from tests.training.runs import FACTORISED, JOINT, log_of, run_of, same, story_of, weights_of
 from tubelet import distributed
 from tubelet.classifier import Classifier
 from tubelet.distributed import Processes
@@ -21,6 +25,14 @@ from tubelet.training import Frozen, Optimizer, Train, train
 from tubelet.training.step import Step
 
 SOURCE = Path(distributed.__file__).parent
+
+KILLS = int(os.environ.get("TUBELET_KILLS", "3"))
+"""`make soak` kills more often, and processes that divide the model too."""
+DIVIDED = [False, True] if "TUBELET_KILLS" in os.environ else [False]
+VICTIMS = ((0, 1), (1,), (0,))
+"""Who is killed, in turn: both, or one alone."""
+SOON = 20.0
+"""Seconds after which one that is left alone must have ended."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +69,63 @@ def member(rank: int, count: int, store: Path, jobs: list[Job]) -> None:
     dist.destroy_process_group()
 
 
-def together(store: Path, jobs: list[Job], count: int = 2) -> None:
-    """Do trainings in several processes."""
+def started(target: Callable[..., None], *args: Any, count: int = 2) -> list[Any]:
+    """Processes that know their rank and how many they are, under way."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tubelet.training", "tests.training.runs"])
-    members = [context.Process(target=member, args=(rank, count, store, jobs)) for rank in range(count)]
+    members = [context.Process(target=target, args=(rank, count, *args)) for rank in range(count)]
     for process in members:
         process.start()
+    return members
+
+
+def together(store: Path, jobs: list[Job], count: int = 2) -> None:
+    """Do trainings in several processes."""
+    members = started(member, store, jobs, count=count)
     for process in members:
         process.join()
     assert [process.exitcode for process in members] == [0] * count
+
+
+def live(rank: int, count: int, store: Path, run: Train) -> None:
+    """One of several processes that train together, as under torchrun, until they are killed or done."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count)}
+    join = dist.init_process_group
+
+    def meet(backend: str) -> None:
+        join(backend, init_method=f"file://{store}", rank=rank, world_size=count)
+        store.with_suffix(f".{rank}").touch()
+
+    dist.init_process_group = meet
+    train(run, progress=False)
+
+
+def lived(
+    store: Path, run: Train, victims: Sequence[int] = (), after: float = 0.0
+) -> tuple[list[int], float]:
+    """Train in two processes, of which some are killed, seconds after all have met.
+
+    Returns:
+        How each ended, and the seconds from when they had met to the last one's end.
+    """
+    members = started(live, store, run)
+    try:
+        while not all(store.with_suffix(f".{rank}").exists() for rank in range(2)):
+            assert all(process.is_alive() for process in members), "they never met"
+            time.sleep(0.01)
+        began = time.monotonic()
+        if victims:
+            members[0].join(after)
+        for rank in victims:
+            members[rank].kill()
+        for process in members:
+            process.join(SOON if victims else None)
+        assert not any(process.is_alive() for process in members), "one that is left alone waits for ever"
+        return [process.exitcode for process in members], time.monotonic() - began
+    finally:
+        for process in members:
+            process.kill()
 
 
 def numbers_of(out: Path) -> list[list[float]]:
@@ -118,6 +177,33 @@ def test_one_two_and_two_with_a_divided_model_are_the_same(tmp_path: Path):
     train(alone, progress=False)
     for found, wanted in zip(numbers_of(frozen.out), numbers_of(alone.out), strict=True):
         assert found == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("sharded", DIVIDED)
+def test_killed_at_random_moments(tmp_path: Path, sharded: bool):
+    root = write_motion(tmp_path / "data", 7)
+    whole = run_of(
+        root, tmp_path / "whole", epochs=2, batch_size=4, replicas=2, mixup=0.3, ema=0.9, save_steps=1,
+        log_steps=2, model=replace(JOINT, dropout=0.1, drop_path=0.1, depth=1), sharded=sharded,
+    )  # fmt: skip
+    ends, seconds = lived(tmp_path / "meeting", whole)
+    assert ends == [0, 0]
+    generator, deaths, runs = random.Random(sharded), 0, 0
+    while deaths < KILLS:
+        parts, ends = replace(whole, out=tmp_path / f"parts{runs}"), []
+        while ends != [0, 0]:
+            victims = VICTIMS[deaths % len(VICTIMS)] if deaths < KILLS else ()
+            store = tmp_path / f"meeting{runs}-{deaths}"
+            ends, _ = lived(store, parts, victims, generator.uniform(0, 0.8 * seconds))
+            if ends != [0, 0]:
+                deaths += 1
+                left = {end for rank, end in enumerate(ends) if rank not in victims}
+                assert {ends[rank] for rank in victims} <= {0, -signal.SIGKILL}
+                assert left <= {0, 1}
+                assert 0 not in left or log_of(parts.out, "finished"), "an error, unless it had all it needed"
+        assert same(Classifier.load(whole.out), Classifier.load(parts.out))
+        assert story_of(whole.out) == story_of(parts.out)
+        runs += 1
 
 
 def test_groups_that_cannot_be_shared_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
