@@ -132,7 +132,7 @@ def test_training_from_a_vivit_from_the_shell(tmp_path: Path, capsys: pytest.Cap
     saved = classifier().save(tmp_path / "saved")
     clips = write_motion(tmp_path / "clips", 2)
     out = tmp_path / "run"
-    arguments = ["folder", "--data.root", str(clips), "--out", str(out), "--start", str(saved), "--epochs", "1",
+    arguments = ["folder", "--data.root", str(clips), "--out", str(out), "--init", str(saved), "--epochs", "1",
                  "--frames", "2", "--size", "32", "--channels", "1", "--workers", "0"]  # fmt: skip
     assert train.main("tubelet train", arguments) == 0
     assert "Started from" in capsys.readouterr().out

@@ -42,8 +42,8 @@ def test_a_folder(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert predict.main("tubelet predict", [str(clips / "test"), "--model", str(out)]) == 0
     assert "run" in capsys.readouterr().out
     assert train.main("tubelet train", arguments) == 0  # the finished run, taken up again
-    with pytest.raises(ConfigError, match="another"):
-        train.main("tubelet train", [*arguments[:-2], "--workers", "0", "--lr", "0.5"])
+    with pytest.raises(ConfigError, match=r"optimizer\.lr: 0\.0003 there, 0\.5 here"):
+        train.main("tubelet train", [*arguments[:-2], "--workers", "0", "--optimizer.lr", "0.5"])
 
 
 def test_a_table_with_two_heads(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tubelet.data.folders import Folders
 from tubelet.errors import ConfigError
 from tubelet.models.config import ViViTConfig
-from tubelet.training.config import Frozen, Optimizer, Pretrained, Train
+from tubelet.training.config import Frozen, Optimizer, Partial, Pretrained, Train
 from tubelet.video.view import View
 
 JOINT = ViViTConfig(frames=4, size=16, tubelet=(2, 8, 8), width=16, depth=2, heads=2, hidden=16)
@@ -33,9 +33,10 @@ FLIPPED = replace(RUN.view, flip=True)
         ({"workers": -1}, "workers=-1"),
         ({"model": replace(JOINT, frames=8)}, "8 frames and the view shows 4"),
         ({"frozen": Frozen()}, "factorised_encoder only"),
-        ({"lora": 4}, "give a start"),
+        ({"lora": 4}, "give init"),
         ({"lora": 0}, "lora=0"),
         ({"trainable_blocks": 3}, "trainable_blocks=3 of a model of 2"),
+        ({"partial": Partial(blocks=3)}, "partial.blocks=3 of a model of 2"),
         ({"optimizer": Optimizer(layer_decay=0.5)}, "there is none"),
         ({"replicas": 0}, "replicas=0"),
         ({"replicas": 3}, "batch_size=16 is not divided by replicas=3"),
@@ -54,7 +55,7 @@ FLIPPED = replace(RUN.view, flip=True)
                 "epochs": 0,
                 "mixup": 0.3,
             },
-            "mixup: of the main stage",
+            "mixup: of the stages on videos",
         ),
         (
             {"frozen": Frozen(), "model": replace(JOINT, attention="factorised_encoder", pool="max")},
@@ -101,10 +102,10 @@ def test_frozen_values(name: str):
 
 
 def test_a_run_as_json():
-    run = replace(RUN, start=Pretrained(file=Path("vit.safetensors")))
+    run = replace(RUN, init=Pretrained(file=Path("vit.safetensors")))
     values = json.loads(json.dumps(run.to_dict()))
     assert values["data"]["root"] == "clips"
-    assert values["start"]["file"] == "vit.safetensors"
+    assert values["init"]["file"] == "vit.safetensors"
     assert values["optimizer"]["betas"] == [0.9, 0.98]
     assert "out" not in values
     run = replace(run, view=FLIPPED, flip_swaps=(("left", "right"),))

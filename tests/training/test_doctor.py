@@ -30,9 +30,13 @@ def test_before_a_run(small: Path, tmp_path: Path):
     assert found.pop("time and memory") in ("good", "look")
     assert found == {
         "no label leak": "good", "first loss": "good", "one batch": "good", "learns from the pixels": "not yet",
-        "uses time": "not yet",
+        "uses time": "not yet", "mirror images": "good",
     }  # fmt: skip
-    assert "0.693 on 8 clips; the mean of ln(classes) is 0.693" in checks[1].found
+    assert "0.693 on 8 clips; the mean of ln(classes) is 0.693" in checks[2].found
+    mirrors = doctor.mirror_images(replace(run, view=replace(run.view, flip=True)))
+    assert (mirrors.state, mirrors.advice) == (
+        "look", 'say --view.no-flip, or exchange the labels: --flip-swaps "left" "right"',
+    )  # fmt: skip
     assert not run.out.exists()
 
 
@@ -71,7 +75,7 @@ def test_a_leak_is_named(tmp_path: Path):
 def test_a_sure_and_wrong_start_is_told(small: Path, tmp_path: Path):
     train(run_of(small, tmp_path / "a", epochs=12, optimizer=Optimizer(lr=3e-3)), progress=False)
     start = Pretrained(file=tmp_path / "a", rules=Start(heads="kept"))
-    run = run_of(small, tmp_path / "b", start=start)
+    run = run_of(small, tmp_path / "b", init=start)
     model, _ = doctor.build_model(run)
     model.head.weight.data *= -30
     batch, _ = doctor.training_batch(run)
@@ -86,7 +90,7 @@ def test_a_run_is_read_back(small: Path, tmp_path: Path):
     assert read_run(run.out) == run
     values = run_of(
         small, tmp_path / "other", model=FACTORISED, frozen=Frozen(epochs=3), flip_swaps=(("left", "right"),),
-        view=replace(run.view, flip=True, colour=(0.8, 0.1)), start=Pretrained(file=Path("vit.npz")),
+        view=replace(run.view, flip=True, colour=(0.8, 0.1)), init=Pretrained(file=Path("vit.npz")),
     )  # fmt: skip
     (run.out / "run.json").write_text(json.dumps(values.to_dict()))
     assert read_run(run.out) == replace(values, out=run.out)

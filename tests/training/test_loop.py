@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tests.clips import write_motion
-from tests.training.runs import FACTORISED, VIEW, log_of, run_of, same
+from tests.training.runs import FACTORISED, VIEW, lines_of, log_of, run_of, same
 from tubelet.classifier import Classifier
 from tubelet.errors import ConfigError, DataError, TubeletError
 from tubelet.evaluation import evaluate
-from tubelet.training import Frozen, Optimizer, Pretrained, loop, train
+from tubelet.training import Frozen, Optimizer, Partial, Pretrained, loop, train
 from tubelet.weights.start import Start
 
 
@@ -80,11 +80,44 @@ def test_only_the_last_blocks_learn(small: Path, tmp_path: Path):
     assert not torch.equal(before[name], after[name])
 
 
+def test_stages_follow_each_other(small: Path, tmp_path: Path):
+    """Frozen, then partial, then full: what each may move, it moves, and nothing else."""
+    part = Partial(
+        blocks=1, epochs=3, optimizer=Optimizer(lr=1e-3)
+    )  # the first step moves the new head alone
+    model = replace(FACTORISED, depth=2)
+    run = run_of(small, tmp_path / "part", model=model, partial=part, epochs=0)
+    before, after = loop.build_model(run)[0].state_dict(), train(run, progress=False).model.state_dict()
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    assert not any(name.startswith(("embedding", "spatial.blocks.0", "spatial.positions")) for name in moved)
+    assert any(name.startswith("spatial.blocks.1.") for name in moved)
+    assert {"head.weight", "spatial.norm.weight"} <= moved
+    frozen = Frozen(epochs=1, draws=1)
+    part = replace(part, epochs=1)
+    whole = run_of(small, tmp_path / "whole", model=model, frozen=frozen, partial=part, epochs=1)
+    train(whole, progress=False)
+    assert [(line["stage"], line["epoch"]) for line in log_of(whole.out, "epoch")] == [
+        ("frozen", 1), ("partial", 1), ("main", 1),
+    ]  # fmt: skip
+    log = (whole.out / "log.jsonl").read_text()
+    train(whole, progress=False)  # done already
+    assert "stage" not in [line["event"] for line in lines_of(whole.out)[len(log.splitlines()) :]]
+
+
+def test_mirrored_labels_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    clips = write_motion(tmp_path / "clips", 1)
+    run = run_of(clips, tmp_path / "out", view=replace(VIEW, flip=True), epochs=1)
+    train(run)
+    assert '--flip-swaps "left" "right"' in " ".join(capsys.readouterr().out.split())
+    train(replace(run, out=tmp_path / "mended", flip_swaps=(("left", "right"),)))
+    assert "mirrored" not in capsys.readouterr().out
+
+
 def test_only_adapters_and_head_learn_and_are_saved_merged(small: Path, tmp_path: Path):
     pytest.importorskip("peft")
     train(run_of(small, tmp_path / "start", epochs=1), progress=False)
     start = Pretrained(file=tmp_path / "start", rules=Start(heads="kept"))
-    run = run_of(small, tmp_path / "whole", start=start, lora=2, epochs=2)
+    run = run_of(small, tmp_path / "whole", init=start, lora=2, epochs=2)
     before = {k: v.clone() for k, v in Classifier.load(tmp_path / "start").model.state_dict().items()}
     whole = train(run, progress=False)
     after = whole.model.state_dict()
@@ -104,7 +137,7 @@ def test_nothing_that_a_user_made_is_overwritten(small: Path, tmp_path: Path):
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
     run = run_of(small, tmp_path / "out", epochs=1)
     train(run, progress=False)
-    with pytest.raises(ConfigError, match="another batch_size"):
+    with pytest.raises(ConfigError, match="batch_size: 8 there, 4 here"):
         train(replace(run, batch_size=4), progress=False)
     again = train(replace(run, workers=1), progress=False)  # done already: nothing is learned again
     assert same(again, Classifier.load(run.out))

@@ -2,7 +2,7 @@ import pytest
 
 from tubelet.errors import ConfigError
 from tubelet.labels import UNKNOWN, Head, Labels
-from tubelet.training.mirror import Mirror
+from tubelet.training.mirror import Mirror, handed
 
 LABELS = Labels(
     (
@@ -30,3 +30,19 @@ def test_the_mirror_image_of_a_mirror_image_is_the_clip() -> None:
 def test_all_pairs_that_no_head_has_are_named() -> None:
     with pytest.raises(ConfigError, match="'up' and 'down', 'lifting' and 'left hand'"):
         Mirror.of(LABELS, [*SWAPS, ("up", "down"), ("lifting", "left hand")])
+
+
+def test_classes_that_say_a_side_are_named() -> None:
+    names = (
+        "Pulling something from left to right",
+        "Pulling something from right to left",
+        "Leftovers",
+        "Bright",
+    )
+    wrong = handed(Labels.single(names), [])
+    assert wrong is not None
+    assert "2 classes say left or right" in wrong
+    assert f'--flip-swaps "{names[0]}" "{names[1]}"' in wrong
+    assert handed(Labels.single(names), [(names[0], names[1])]) is None
+    assert handed(Labels.single(("Leftovers", "Bright")), []) is None
+    assert str(handed(Labels.single(("right hand", "foot")), [])).endswith("so say --view.no-flip.")

@@ -16,7 +16,7 @@ from tests.clips import write_motion
 from tests.training.runs import FACTORISED, JOINT, VIEW, log_of, run_of, same, story_of
 from tubelet.classifier import Classifier
 from tubelet.errors import TubeletError
-from tubelet.training import Frozen, Pretrained, Train, checkpoint, train
+from tubelet.training import Frozen, Partial, Pretrained, Train, checkpoint, train
 from tubelet.training.step import Step
 from tubelet.weights.start import Start
 
@@ -71,9 +71,11 @@ def test_the_main_stage(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(log_of(run.out, "unreadable")) == 1
 
 
-def test_the_frozen_stage_and_the_one_after(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_frozen_stage_and_those_after(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     frozen = Frozen(epochs=2, draws=2, batch_size=4)
-    run = run_of(root, tmp_path / "whole", model=FACTORISED, frozen=frozen, epochs=2, save_steps=1)
+    partial = Partial(blocks=1, epochs=1)
+    stages: dict[str, Any] = {"frozen": frozen, "partial": partial, "epochs": 2}
+    run = run_of(root, tmp_path / "whole", model=FACTORISED, save_steps=1, **stages)
     whole = train(run, progress=False)
     parts = replace(run, out=tmp_path / "parts")
     assert same(whole, stopped_at(monkeypatch, parts, [3, 8, 10]))  # 4 steps of an epoch, then 2
@@ -84,7 +86,7 @@ def test_adapters(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("peft")
     train(run_of(root, tmp_path / "start", epochs=1), progress=False)
     start = Pretrained(file=tmp_path / "start", rules=Start(heads="kept"))
-    run = run_of(root, tmp_path / "whole", start=start, lora=2, epochs=2, save_steps=1)
+    run = run_of(root, tmp_path / "whole", init=start, lora=2, epochs=2, save_steps=1)
     whole = train(run, progress=False)
     assert same(whole, stopped_at(monkeypatch, replace(run, out=tmp_path / "parts"), [1]))
 

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from tubelet.errors import ConfigError
 from tubelet.training.optimizer import Optimizer
 from tubelet.training.schedule import lr_factor, official_cosine, warmup_cosine
 
@@ -37,3 +38,9 @@ def test_settings_name_the_schedule():
         assert lr_factor(step, 100, Optimizer()) == warmup_cosine(step, 100, 0.1)
         assert lr_factor(step, 100, Optimizer(warmup=0.5)) == warmup_cosine(step, 100, 0.5)
         assert lr_factor(step, 100, Optimizer(warmup_steps=7)) == official_cosine(step, 100, 7)
+        assert lr_factor(step, 100, Optimizer(warmup_epochs=2.5), 20) == official_cosine(step, 100, 12.5)
+
+
+def test_one_warm_up():
+    with pytest.raises(ConfigError, match=r"warmup=0\.5 and warmup_epochs=2: give one"):
+        Optimizer(warmup=0.5, warmup_epochs=2)

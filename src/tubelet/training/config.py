@@ -59,6 +59,26 @@ class Frozen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Partial:
+    """A stage before the main one in which the last blocks of the backbone learn, with all above them.
+
+    What came from the start is moved only after what is new has learned to use it. With 0 blocks only the head (and
+    Model 2's temporal encoder) learns, which is a frozen stage for the models that `Frozen` is not for.
+    """
+
+    blocks: int = 2
+    """How many of the backbone's last blocks learn."""
+    epochs: int = 5
+    """Passes over the clips."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    """Of this stage."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        check_counts(epochs=self.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """A training run: data, model, view, and how the model learns.
 
@@ -76,16 +96,18 @@ class Train:
     """How the model looks at a clip."""
     out: Path
     """Where the run is kept: an empty or new folder, or one of this same run, which is then resumed."""
-    start: Pretrained | None = None
+    init: Pretrained | None = None
     """What to start from; None: from scratch."""
     frozen: Frozen | None = None
     """A first stage with the spatial encoder frozen (Model 2 only)."""
+    partial: Partial | None = None
+    """A stage on videos before the main one, in which a part of the model learns."""
     epochs: int = 30
-    """Passes over the clips with the whole model learning; 0 only after a frozen stage."""
+    """Passes over the clips with the whole model learning; 0 only after another stage."""
     batch_size: int = 16
     """Clips of a step."""
     replicas: int = 1
-    """Main stage: replica groups of a step, `batch_size / replicas` clips each. What is random is drawn for each
+    """On videos: replica groups of a step, `batch_size / replicas` clips each. What is random is drawn for each
     group, mixup stays inside a group, and clipping may; a group is computed at once, so more of them need less
     memory. Part of the recipe, and not the number of processes: any that divides it gives the same training."""
     trainable_blocks: int | None = None
@@ -98,10 +120,10 @@ class Train:
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes of a head."""
     mixup: float | None = None
-    """Main stage: mix each group with itself in reverse order, by one share drawn from Beta(mixup, mixup). The
+    """On videos: mix each group with itself in reverse order, by one share drawn from Beta(mixup, mixup). The
     paper's is 0.1 for EPIC-Kitchens, 0.3 for Something-Something; None: off."""
     cutmix: float | None = None
-    """Main stage: put one rectangle of each group's clips, in reverse order, into the others; its area is drawn from
+    """On videos: put one rectangle of each group's clips, in reverse order, into the others; its area is drawn from
     Beta(cutmix, cutmix). With `mixup` too, a coin decides for each group. Not in the paper; None: off."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: every class weighs the same in the loss, however rare it is."""
@@ -119,9 +141,9 @@ class Train:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """`bf16`: matrix products in bfloat16 (autocast); `fp16`: in float16, with the loss scaled, for older GPUs."""
     compile: bool = False
-    """Main stage: compile the model (`torch.compile`): a slow start, then faster steps."""
+    """On videos: compile the model (`torch.compile`): a slow start, then faster steps."""
     sharded: bool = False
-    """Main stage, with several processes: each holds a part of every tensor (FSDP2), for models that are too large
+    """On videos, with several processes: each holds a part of every tensor (FSDP2), for models that are too large
     for one GPU. False: each holds them all."""
     checkpoint_activations: bool = False
     """Compute each block again in the backward pass: less memory, more time."""
@@ -151,21 +173,18 @@ class Train:
         """Refuse what makes no sense."""
         object.__setattr__(self, "out", Path(self.out))
         check_counts(batch_size=self.batch_size)
-        if self.epochs < (self.frozen is None):
+        if self.epochs < (self.frozen is None and self.partial is None):
             raise ConfigError(f"epochs={self.epochs}: nothing would be learned.")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing={self.label_smoothing} is a share, in [0, 1).")
-        if self.trainable_blocks is not None and not 0 <= self.trainable_blocks <= self.model.depth:
-            raise ConfigError(
-                f"trainable_blocks={self.trainable_blocks} of a model of {self.model.depth} blocks: give 0 to "
-                f"{self.model.depth}, or None for the whole model."
-            )
+        self._check_blocks()
         if self.lora is not None:
             check_counts(lora=self.lora)
-            if self.start is None or self.frozen is not None or self.trainable_blocks is not None:
+            others = (self.frozen, self.partial, self.trainable_blocks)
+            if self.init is None or others != (None, None, None):
                 raise ConfigError(
-                    "lora freezes what the model starts from: give a start, and neither a frozen stage nor "
-                    "trainable_blocks."
+                    "lora freezes what the model starts from: give init, and neither a frozen nor a partial stage "
+                    "nor trainable_blocks."
                 )
         if self.patience is not None and self.patience < 1:
             raise ConfigError(f"patience={self.patience} is below 1; None never stops early.")
@@ -197,10 +216,20 @@ class Train:
             raise ConfigError(
                 "sine_positions is for learned positions of a temporal encoder, of which there are none."
             )
-        if self.start is None and self.optimizer.layer_decay != 1:
-            raise ConfigError("layer_decay is for what came from a start, and there is none.")
-
+        if self.init is None and self.optimizer.layer_decay != 1:
+            raise ConfigError("layer_decay is for what came from init, and there is none.")
         self._check_regularisation()
+
+    def _check_blocks(self) -> None:
+        for name, blocks in (
+            ("trainable_blocks", self.trainable_blocks),
+            ("partial.blocks", None if self.partial is None else self.partial.blocks),
+        ):
+            if blocks is not None and not 0 <= blocks <= self.model.depth:
+                raise ConfigError(
+                    f"{name}={blocks} of a model of {self.model.depth} blocks: give 0 to {self.model.depth}, or None "
+                    "for the whole model."
+                )
 
     def _check_regularisation(self) -> None:
         check_counts(replicas=self.replicas, clips_per_video=self.clips_per_video)
@@ -224,9 +253,9 @@ class Train:
                     f"replicas={self.replicas} has one clip in each."
                 )
         stray = [name for name in ("mixup", "cutmix") if getattr(self, name) is not None]
-        if self.epochs == 0 and (stray or self.replicas > 1):
+        if not self.on_videos and (stray or self.replicas > 1):
             names = ", ".join([*stray, *(["replicas"] if self.replicas > 1 else [])])
-            raise ConfigError(f"{names}: of the main stage, which epochs=0 leaves out.")
+            raise ConfigError(f"{names}: of the stages on videos, of which this run has none.")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ConfigError(f"ema={self.ema} is a decay, in [0, 1), such as 0.999.")
         object.__setattr__(self, "flip_swaps", tuple(tuple(pair) for pair in self.flip_swaps))
@@ -237,6 +266,11 @@ class Train:
             )
         if self.flip_swaps and not self.view.flip:
             raise ConfigError("flip_swaps says what a mirror image shows, and view.flip=False makes none.")
+
+    @property
+    def on_videos(self) -> int:
+        """Epochs of the stages that see videos, not stored vectors."""
+        return self.epochs + (0 if self.partial is None else self.partial.epochs)
 
     @property
     def autocast(self) -> torch.dtype | None:

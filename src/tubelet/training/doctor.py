@@ -22,6 +22,7 @@ from tubelet.training.config import Optimizer, Train
 from tubelet.training.folder import LOG
 from tubelet.training.loop import build_model
 from tubelet.training.loss import class_counts, objective, prior_entropy, verdict
+from tubelet.training.mirror import handed
 from tubelet.training.optimizer import build_optimizer
 from tubelet.training.step import Learning, Step, groups_of
 
@@ -87,7 +88,7 @@ def examine(run: Train, seconds: float = 20.0) -> list[Check]:
     device = torch.device(
         run.device if run.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     )
-    checks = [leaks(run.data)]
+    checks = [leaks(run.data), mirror_images(run)]
     batch, decoding = training_batch(run)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
@@ -120,6 +121,15 @@ def leaks(data: Source) -> Check:
         advice="Divide by file or by group: what is measured on them is not what new videos give. `tubelet check` "
         "finds copies under other names too.",
     )
+
+
+def mirror_images(run: Train) -> Check:
+    """Whether clips are mirrored whose classes say left or right."""
+    wrong = handed(run.data.labels, run.flip_swaps) if run.view.flip else None
+    if wrong is None:
+        return Check(name="mirror images", state="good", found="no class is given a wrong name by them")
+    found, advice = wrong.split(": ", 1)
+    return Check(name="mirror images", state="look", found=found, advice=advice)
 
 
 def training_batch(run: Train) -> tuple[Batch, float]:
@@ -212,7 +222,7 @@ def cost(run: Train, decoding: float, computing: float, device: torch.device) ->
     held = len(run.data.samples("val"))
     loading = 0.0 if run.keep_decoded else decoding / max(run.workers, 1)
     each = max(loading, computing) if run.workers else loading + computing
-    total = run.epochs * (clips * each + held * max(loading, computing / 3))
+    total = run.on_videos * (clips * each + held * max(loading, computing / 3))
     if device.type == "cuda":
         memory = f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of the GPU's memory"
     else:
@@ -220,7 +230,7 @@ def cost(run: Train, decoding: float, computing: float, device: torch.device) ->
     slow = loading > 2 * computing
     found = (
         f"{1 / max(each, 1e-9):.1f} clips a second (decoding {1 / decoding:.1f} a worker, learning "
-        f"{1 / computing:.1f}); {memory}; {run.epochs} epochs of {clips} clips take about {words(total)}"
+        f"{1 / computing:.1f}); {memory}; {run.on_videos} epochs of {clips} clips take about {words(total)}"
     )
     advice = "Decoding is the slower part: more --workers, --keep-decoded, or smaller files." if slow else ""
     return Check(name="time and memory", state="look" if slow else "good", found=found, advice=advice)

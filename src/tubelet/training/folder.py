@@ -6,7 +6,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tubelet.errors import ConfigError, TubeletError
 from tubelet.training.checkpoint import Checkpoints
@@ -99,10 +99,24 @@ def check_same(there: dict[str, Any], settings: dict[str, Any], place: Path) -> 
     Raises:
         ConfigError: if a setting differs that is not in `FREE`.
     """
-    names = sorted((set(there) | set(settings)) - FREE)
-    other = [name for name in names if there.get(name) != settings.get(name)]
+    other = [
+        line
+        for name in sorted((set(there) | set(settings)) - FREE)
+        for line in differences(name, there.get(name), settings.get(name))
+    ]
     if other:
         raise ConfigError(
-            f"{place} holds a run with another {', '.join(other)}: give another folder, or the settings "
-            "of that run to resume it."
+            f"{place} holds a run with other settings: give another folder, or the settings of that run to resume "
+            "it.\n" + "\n".join(f"  {line}" for line in other)
         )
+
+
+def differences(name: str, there: Any, here: Any) -> list[str]:
+    """A line for each field that differs, by its whole name."""
+    if there == here:
+        return []
+    if isinstance(there, dict) and isinstance(here, dict):
+        one, other = cast("dict[str, Any]", there), cast("dict[str, Any]", here)
+        names = dict.fromkeys([*one, *other])
+        return [line for key in names for line in differences(f"{name}.{key}", one.get(key), other.get(key))]
+    return [f"{name}: {there!r} there, {here!r} here"]

@@ -18,6 +18,9 @@ from tubelet.training.stage import Stage, Work
 from tubelet.training.state import kept, load_optimizer_state, load_tensors, model_state, optimizer_state
 from tubelet.training.step import Learning, Step
 
+STREAMS = {"frozen": 0, "main": 1, "partial": 2}
+"""Of each stage, the number of the stream that its random numbers come from."""
+
 
 @dataclass(kw_only=True)
 class Progress:
@@ -77,7 +80,7 @@ class Learner:
         learning = Learning(
             labels=self.labels,
             optimizer=stage.optimizer,
-            seed=mix(run.seed, stage.name == "main"),
+            seed=mix(run.seed, STREAMS[stage.name]),
             label_smoothing=run.label_smoothing,
             class_weights=weights,
             mixup=stage.mixup,

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from torch import Tensor
@@ -31,15 +32,20 @@ from tubelet.training.loss import (
     prior_entropy,
     verdict,
 )
+from tubelet.training.mirror import handed
 from tubelet.training.optimizer import set_lr
 from tubelet.training.plot import plot_log
 from tubelet.training.schedule import lr_factor
-from tubelet.training.stage import Names, Split, Stage, Work, frozen_stage, main_stage
+from tubelet.training.stage import Names, Split, Stage, Work, frozen_stage, main_stage, partial_stage
 from tubelet.training.step import precision
 from tubelet.weights.report import LoadReport
 from tubelet.weights.surgeon import fill
 
-STAGES: dict[str, Callable[[Work], Stage]] = {"frozen": frozen_stage, "main": main_stage}
+STAGES: dict[str, Callable[[Work], Stage]] = {
+    "frozen": frozen_stage,
+    "partial": partial_stage,
+    "main": main_stage,
+}
 """In their order."""
 
 
@@ -104,8 +110,8 @@ def build_model(run: Train) -> tuple[ViViT, LoadReport | None]:
     """The model at the start of a run, and what became of every tensor of what it starts from, if anything."""
     config = replace(run.model, classes=run.data.labels.classes)
     model, report = ViViT(config, torch.Generator().manual_seed(run.seed)), None
-    if run.start is not None:
-        report = fill(model, open_source(run.start.file), run.start.rules, run.data.labels)
+    if run.init is not None:
+        report = fill(model, open_source(run.init.file), run.init.rules, run.data.labels)
     if run.lora is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)  # peft draws from torch's own source
@@ -130,6 +136,9 @@ def describe(work: Work, prior: float, report: LoadReport | None) -> None:
         f"{heads}; the class frequencies alone give a loss of {prior:.3f}.",
         highlight=False,
     )
+    wrong = handed(work.run.data.labels, work.run.flip_swaps) if work.run.view.flip else None
+    if wrong is not None:
+        work.console.print(f"[yellow]{escape(wrong)}[/]", highlight=False)
     if report is not None:
         work.console.print(f"Started from {str(report).splitlines()[0]}.", highlight=False)
 
@@ -157,10 +166,12 @@ def begin(work: Work, saved: dict[str, Any] | None, prior: float) -> Progress:
 
 def lies_behind(run: Train, place: Progress, name: str) -> bool:
     """Whether a stage is done, or no part of the run."""
-    epochs = {"frozen": 0 if run.frozen is None else run.frozen.epochs, "main": run.epochs}[name]
+    settings = {"frozen": run.frozen, "partial": run.partial, "main": run}[name]
+    epochs = 0 if settings is None else settings.epochs
     if place.stage == name:
         return is_over(run, place, epochs)
-    return epochs == 0 or (name == "frozen" and place.stage == "main")
+    order = list(STAGES)
+    return epochs == 0 or (place.stage in order and order.index(name) < order.index(place.stage))
 
 
 def is_over(run: Train, place: Progress, epochs: int) -> bool:
@@ -212,7 +223,8 @@ def run_stage(learner: Learner, curves: Curves | None, interrupt: Interrupt) -> 
             f"{stage.name} {place.epoch}/{stage.epochs}: training loss {place.train_loss:.3f}, validation loss "
             f"{loss:.3f}, top-1 {top1:.1%}{' (best)' if best else ''}"
         )
-        stop_if_asked(learner, interrupt.asked)
+        (asked,) = work.who.sums(interrupt.asked)
+        stop_if_asked(learner, asked > 0)
     if place.epoch < stage.epochs:
         console.print(f"Stopped: no better epoch in the last {run.patience}.")
 
@@ -261,7 +273,8 @@ def learn(learner: Learner, curves: Curves | None, interrupt: Interrupt) -> None
 
 def rate_of(stage: Stage, step: int) -> float:
     """The highest learning rate at a step of a stage."""
-    return stage.optimizer.lr * lr_factor(step, stage.epochs * stage.steps_per_epoch, stage.optimizer)
+    steps = stage.epochs * stage.steps_per_epoch
+    return stage.optimizer.lr * lr_factor(step, steps, stage.optimizer, stage.epochs)
 
 
 def log_step(learner: Learner, rate: float, curves: Curves | None) -> None:
@@ -276,13 +289,12 @@ def log_step(learner: Learner, rate: float, curves: Curves | None) -> None:
 
 
 def stop_if_asked(learner: Learner, asked: bool) -> None:
-    """Save, say how to go on, and stop.
+    """Save, say how to go on, and stop; all processes must agree on `asked`.
 
     Raises:
         KeyboardInterrupt: if the user asked for it.
     """
-    (asked_any,) = learner.work.who.sums(asked)
-    if asked_any:
+    if asked:
         learner.save()
         learner.work.console.print(
             f"Stopped and saved after {learner.place.taken} steps. The same command goes on from there."

@@ -1,11 +1,15 @@
 """What a mirror image does to labels: some classes are exchanged, such as pushing left and pushing right."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from tubelet.errors import ConfigError
 from tubelet.labels import UNKNOWN, Kind, Label, Labels
+
+SIDE = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+OTHER = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,24 @@ def mirrored(label: Label, kind: Kind, places: Sequence[int]) -> Label:
     if kind == "number":
         return tuple(label[place] for place in places)
     return tuple(places[int(number)] for number in label)
+
+
+def handed(labels: Labels, swaps: Sequence[tuple[str, str]]) -> str | None:
+    """What is wrong with mirroring clips of these classes: their names say left or right. None: nothing.
+
+    Args:
+        labels: of the data.
+        swaps: pairs of classes that a mirror image exchanges.
+    """
+    known = {name for pair in swaps for name in pair}
+    names = [name for head in labels.heads for name in head.classes]
+    sided = [name for name in names if SIDE.search(name) and name not in known]
+    if not sided:
+        return None
+    others = {name: SIDE.sub(lambda found: OTHER[found[0].lower()], name) for name in sided}
+    pairs = [(one, other) for one, other in others.items() if one < other and other in names]
+    found = f"Clips are mirrored, and {len(sided)} classes say left or right, such as {sided[0]!r}: "
+    if not pairs:
+        return f"{found}their mirror images have the wrong label, so say --view.no-flip."
+    words = " ".join(f'"{name}"' for pair in pairs for name in pair)
+    return f"{found}say --view.no-flip, or exchange the labels: --flip-swaps {words}"

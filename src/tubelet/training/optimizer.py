@@ -43,9 +43,11 @@ class Optimizer:
     """AdamW's decay rates; with `sgd` the first is the momentum."""
     warmup: float | None = None
     """Share of the steps that the rate takes to rise from above 0; it is above 0 at the last step too. None: 0.1,
-    unless `warmup_steps` is given."""
+    unless `warmup_steps` or `warmup_epochs` is given."""
     warmup_steps: float | None = None
     """The official schedule: this many steps of warm-up, whole or not, from a rate of 0 at the first step."""
+    warmup_epochs: float | None = None
+    """The official schedule with so many epochs of warm-up, whole or not, however many steps they have."""
     clip_norm: float | None = 1.0
     """Largest norm of the whole gradient; None: not clipped."""
     clip: Clip = "global"
@@ -58,7 +60,7 @@ class Optimizer:
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         object.__setattr__(self, "betas", tuple(self.betas))
-        for name in ("lr", "clip_norm", "warmup_steps", "sam"):
+        for name in ("lr", "clip_norm", "warmup_steps", "warmup_epochs", "sam"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"{name}={value} is not above 0.")
@@ -71,9 +73,14 @@ class Optimizer:
             raise ConfigError(f"betas={self.betas} are not two numbers in [0, 1).")
         if self.warmup is not None and not 0 <= self.warmup < 1:
             raise ConfigError(f"warmup={self.warmup} is a share of the steps, in [0, 1).")
-        if self.warmup is not None and self.warmup_steps is not None:
+        given = [
+            f"{name}={getattr(self, name)}"
+            for name in ("warmup", "warmup_steps", "warmup_epochs")
+            if getattr(self, name) is not None
+        ]
+        if len(given) > 1:
             raise ConfigError(
-                f"warmup={self.warmup} and warmup_steps={self.warmup_steps}: give one, a share or a number of steps."
+                f"{' and '.join(given)}: give one, a share, a number of steps or one of epochs."
             )
         if self.clip not in get_args(Clip):
             raise ConfigError(f"clip={self.clip!r} is not one of {', '.join(get_args(Clip))}.")

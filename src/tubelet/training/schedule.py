@@ -5,8 +5,17 @@ import math
 from tubelet.training.optimizer import Optimizer
 
 
-def lr_factor(step: int, steps: int, settings: Optimizer) -> float:
-    """Factor on the highest rate at a step of a run, by the schedule that the settings name."""
+def lr_factor(step: int, steps: int, settings: Optimizer, epochs: int = 1) -> float:
+    """Factor on the highest rate at a step of a run, by the schedule that the settings name.
+
+    Args:
+        step: from 0 on.
+        steps: of the run.
+        settings: with one of `warmup`, `warmup_steps` and `warmup_epochs`, or none.
+        epochs: of the run, for `warmup_epochs`.
+    """
+    if settings.warmup_epochs is not None:
+        return official_cosine(step, steps, settings.warmup_epochs * steps / epochs)
     if settings.warmup_steps is not None:
         return official_cosine(step, steps, settings.warmup_steps)
     return warmup_cosine(step, steps, 0.1 if settings.warmup is None else settings.warmup)

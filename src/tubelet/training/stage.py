@@ -220,16 +220,38 @@ def frozen_stage(work: Work) -> Stage:
     )
 
 
+def partial_stage(work: Work) -> Stage:
+    """The stage on videos in which the last blocks learn."""
+    settings = work.run.partial
+    assert settings is not None
+    freeze(work.model, settings.blocks)
+    return video_stage(work, "partial", settings.epochs, settings.optimizer, before=0)
+
+
 def main_stage(work: Work) -> Stage:
     """The stage on videos: the whole model, or its last `trainable_blocks`."""
-    run, model, who = work.run, work.model, work.who
+    run = work.run
     if run.lora is None:  # else all but the adapters and the head is frozen already
-        freeze(model, run.trainable_blocks)
+        freeze(work.model, run.trainable_blocks)
+    return video_stage(work, "main", run.epochs, run.optimizer, before=run.on_videos - run.epochs)
+
+
+def video_stage(work: Work, name: str, epochs: int, optimizer: Optimizer, before: int) -> Stage:
+    """A stage on videos, of the parameters that require a gradient.
+
+    Args:
+        work: the run.
+        name: of the stage.
+        epochs: of the stage.
+        optimizer: of the stage.
+        before: epochs on videos before it.
+    """
+    run, model, who = work.run, work.model, work.who
     together = run.sharded and who.count > 1
     whole = deepcopy(model).cpu() if together and who.first else None
     if together:
         shard(model, blocks_of(model), who)
-    draws = 0 if run.frozen is None else run.frozen.draws  # their views have been seen
+    before += 0 if run.frozen is None else run.frozen.draws  # their views have been seen too
     config = model.config
     nothing = torch.zeros(1, config.frames, config.channels, *config.pixels, device=who.device)
     unsaid = torch.full((1, sum(run.data.labels.classes)), torch.nan, device=who.device)
@@ -249,7 +271,7 @@ def main_stage(work: Work) -> Stage:
 
     def training(epoch: int, start: int) -> Iterator[Portion]:
         sampler = work.splits["train"].sampler
-        sampler.epoch, sampler.start = draws + epoch, start
+        sampler.epoch, sampler.start = before + epoch, start
         loaded = iter(work.splits["train"].loader)
         for _ in range(start, sampler.steps):
             drawn = [(number, shown("train", next(loaded))) for number in sampler.mine]
@@ -265,9 +287,9 @@ def main_stage(work: Work) -> Stage:
                 yield one
 
     return Stage(
-        name="main",
-        epochs=run.epochs,
-        optimizer=run.optimizer,
+        name=name,
+        epochs=epochs,
+        optimizer=optimizer,
         steps_per_epoch=work.splits["train"].sampler.steps,
         who=who,
         training=training,
