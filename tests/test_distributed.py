@@ -21,8 +21,11 @@ from tubelet import distributed
 from tubelet.classifier import Classifier
 from tubelet.distributed import Processes
 from tubelet.errors import ConfigError, TubeletError
+from tubelet.labels import Labels
+from tubelet.models.vivit import ViViT
 from tubelet.training import Frozen, Optimizer, Train, train
-from tubelet.training.step import Step
+from tubelet.training.optimizer import build_optimizer
+from tubelet.training.step import Group, Learning, Step
 
 SOURCE = Path(distributed.__file__).parent
 
@@ -153,9 +156,10 @@ def test_one_two_and_two_with_a_divided_model_are_the_same(tmp_path: Path):
         root, tmp_path / "frozen", model=FACTORISED, frozen=Frozen(epochs=1, draws=1, batch_size=4), epochs=1,
         batch_size=4, replicas=2,
     )  # fmt: skip
+    half = replace(divided, out=tmp_path / "half", precision="fp16")
     jobs = [
         Job(two), Job(divided), Job(to_divided, dies_before=3), Job(replace(to_divided, sharded=True)),
-        Job(to_one, dies_before=3), Job(killed, dies_before=5), Job(killed), Job(frozen),
+        Job(to_one, dies_before=3), Job(killed, dies_before=5), Job(killed), Job(frozen), Job(half),
     ]  # fmt: skip
     together(tmp_path / "store", jobs)
     train(one, progress=False)
@@ -173,6 +177,8 @@ def test_one_two_and_two_with_a_divided_model_are_the_same(tmp_path: Path):
             torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
     a, b = Classifier.load(two.out), Classifier.load(killed.out)
     assert all(torch.equal(x, y) for x, y in zip(weights_of(a), weights_of(b), strict=True)), "to the bit"
+    for found, wanted in zip(numbers_of(half.out), expected, strict=True):
+        assert found == pytest.approx(wanted, abs=5e-4), "half precision"
     alone = replace(frozen, out=tmp_path / "alone")
     train(alone, progress=False)
     for found, wanted in zip(numbers_of(frozen.out), numbers_of(alone.out), strict=True):
@@ -204,6 +210,39 @@ def test_killed_at_random_moments(tmp_path: Path, sharded: bool):
         assert same(Classifier.load(whole.out), Classifier.load(parts.out))
         assert story_of(whole.out) == story_of(parts.out)
         runs += 1
+
+
+def overflow(rank: int, count: int, store: Path) -> None:
+    """One of several processes that divide a model, of which the last alone meets a gradient that is no number."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
+    labels, settings = Labels.single(("a", "b")), Optimizer(lr=1e-2)
+    model = ViViT(replace(JOINT, classes=labels.classes), torch.Generator().manual_seed(0))
+    distributed.shard(model, model.encoder.blocks, Processes(rank=rank, count=count))
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    learning = Learning(labels=labels, optimizer=settings, seed=0, autocast=torch.float16)
+    step = Step(model, model, build_optimizer(model, settings), learning, scaler=scaler)
+
+    def spoil() -> None:
+        if rank == count - 1:
+            distributed.local(model.head.weight.grad)[-1, 0] = torch.inf
+
+    group = Group(number=rank, inputs=torch.rand(1, 8, 3, 32, 32), targets=torch.eye(2)[rank : rank + 1])
+    start = [distributed.whole(p.detach()).clone() for p in model.parameters()]
+    for reduce, learns in ((spoil, False), (lambda: None, True)):
+        step.reduce = reduce
+        step(0, [group], count)
+        now = [distributed.whole(p.detach()) for p in model.parameters()]
+        assert all(map(torch.equal, start, now)) is not learns
+        assert scaler.get_scale() == 512.0
+    dist.destroy_process_group()
+
+
+def test_a_process_that_meets_too_large_a_gradient_stops_the_update_of_all(tmp_path: Path):
+    members = started(overflow, tmp_path / "store")
+    for process in members:
+        process.join()
+    assert [process.exitcode for process in members] == [0, 0]
 
 
 def test_groups_that_cannot_be_shared_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
