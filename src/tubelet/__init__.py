@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tubelet.errors import DecodeError as DecodeError
     from tubelet.errors import TubeletError as TubeletError
     from tubelet.errors import WeightsError as WeightsError
+    from tubelet.evaluation.evaluate import evaluate as evaluate
+    from tubelet.evaluation.results import read_results as read_results
     from tubelet.labels import Head as Head
     from tubelet.labels import Labels as Labels
     from tubelet.loading import load as load
@@ -40,6 +42,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "weights.releases": ("scenic_zoo",),
     "weights.report": ("LoadReport",),
     "weights.start": ("Start",),
+    "evaluation.evaluate": ("evaluate",),
+    "evaluation.results": ("read_results",),
     "loading": ("load", "start_config", "start_from"),
     "prediction": ("Failure", "Prediction"),
     "errors": ("ConfigError", "DataError", "DecodeError", "TubeletError", "WeightsError"),

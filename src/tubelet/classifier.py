@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tubelet.errors import ConfigError, DecodeError, WeightsError
 from tubelet.hub import push
-from tubelet.labels import Labels
+from tubelet.labels import Average, Labels
 from tubelet.model_folder import read_folder, write_folder
 from tubelet.models.vivit import ViViT
 from tubelet.prediction import Failure, Look, Prediction, Source, clips_of, name_of, opened, shape_of
@@ -77,18 +77,19 @@ class Classifier:
         self.model.to(device=device, dtype=dtype)
         return self
 
-    def predict(self, video: Source, views: str | None = None) -> Prediction:
+    def predict(self, video: Source, views: str | None = None, *, average: Average = "logits") -> Prediction:
         """What the model says of a video.
 
         Args:
             video: a file, a folder of images, the bytes of a file, or a `Video`.
-            views: temporal x spatial views such as `"4x3"`, whose logits are averaged. None: the view's own.
+            views: temporal x spatial views such as `"4x3"`, which are averaged. None: the view's own.
+            average: what of the views is averaged: their logits (official), or their probabilities.
 
         Raises:
             DecodeError: if the video cannot be read.
             ConfigError: as for `predict_many`.
         """
-        outcome = next(iter(self.predict_many([video], views)))
+        outcome = next(iter(self.predict_many([video], views, average=average)))
         if isinstance(outcome, Failure):
             raise outcome.error
         return outcome
@@ -98,6 +99,7 @@ class Classifier:
         videos: Sequence[Source],
         views: str | None = None,
         *,
+        average: Average = "logits",
         batch_size: int = 8,
         ahead: int = 2,
         progress: bool = False,
@@ -109,13 +111,21 @@ class Classifier:
         Args:
             videos: what `predict` takes.
             views: see `predict`.
+            average: see `predict`.
             batch_size: most clips to put through the model at a time.
             ahead: how many videos to decode ahead.
             progress: show a progress bar on standard error.
 
         Raises:
-            ConfigError: for views that cannot be, or that a model which answers for each window does not take.
+            ConfigError: for views or an average that cannot be, or that a model which answers for each window does
+                not take.
         """
+        if average != "logits":
+            if self.view.answers == "window":
+                raise ConfigError(
+                    f"This model answers for each window of time; average={average!r} does not apply."
+                )
+            self.labels.averaged(torch.zeros(1, sum(self.labels.classes)), average)  # refuses other words now
         if views is not None:
             if self.view.answers == "window":
                 raise ConfigError(
@@ -125,28 +135,30 @@ class Classifier:
         if self.view.answers == "window":
             outcomes = (self.predict_windows(video, batch_size) for video in videos)
         else:
-            outcomes = self.predict_looks(self.looks(videos, views, ahead), batch_size)
+            outcomes = self.predict_looks(self.looks(videos, views, ahead), batch_size, average)
         bar = Console(stderr=True)
         yield from track(
             outcomes, "Predicting", len(videos), console=bar, transient=True, disable=not progress
         )
 
     def predict_looks(
-        self, looks: Iterable[Look | Failure], batch_size: int
+        self, looks: Iterable[Look | Failure], batch_size: int, average: Average = "logits"
     ) -> Iterator[Prediction | Failure]:
         """Put looks through the model, several videos together where their clips are few."""
         waiting: list[Look | Failure] = []
         for look in looks:
             if isinstance(look, Look) and clips_of(waiting) and look.pixels.shape[1:] != shape_of(waiting):
-                yield from self.answer(waiting, batch_size)
+                yield from self.answer(waiting, batch_size, average)
                 waiting = []
             waiting.append(look)
             if clips_of(waiting) >= batch_size:
-                yield from self.answer(waiting, batch_size)
+                yield from self.answer(waiting, batch_size, average)
                 waiting = []
-        yield from self.answer(waiting, batch_size)
+        yield from self.answer(waiting, batch_size, average)
 
-    def answer(self, waiting: Sequence[Look | Failure], batch_size: int) -> Iterator[Prediction | Failure]:
+    def answer(
+        self, waiting: Sequence[Look | Failure], batch_size: int, average: Average = "logits"
+    ) -> Iterator[Prediction | Failure]:
         """Predictions of looks of one shape, run together; failures in their places."""
         looks = [look for look in waiting if isinstance(look, Look)]
         if looks:
@@ -161,7 +173,7 @@ class Classifier:
             if isinstance(look, Failure):
                 yield look
             else:
-                mean = next(logits).mean(dim=0)
+                mean = self.labels.averaged(next(logits), average)
                 yield Prediction(look.name, self.labels, mean, look.indices, 0.0, look.duration_seconds)
 
     def predict_windows(self, source: Source, batch_size: int = 8) -> Prediction | Failure:

@@ -1,11 +1,12 @@
 """`Labels`: what a model's outputs mean. Heads, their classes, probabilities, best answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tubelet.errors import ConfigError
 
@@ -19,6 +20,12 @@ none. `number`: a number for each class. `UNKNOWN`, an int, for every kind where
 UNKNOWN = -1
 """The label of a head that nobody gave for this sample: it counts neither in the loss nor in a metric."""
 
+Average = Literal["logits", "probabilities"]
+"""How the views of a video become one answer: by the mean of their logits (official), or of their probabilities."""
+
+UNKNOWN_ANSWER = "unknown"
+"""The answer where the best class is less probable than the head's threshold."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -28,18 +35,27 @@ class Head:
     each has a probability of its own (sigmoid). The outputs of a `number` head are numbers, and its classes their
     names.
 
+    Below the `threshold` of a `single` head its answer is "unknown": a probability that the best class must reach,
+    chosen on validation data (`tubelet threshold`). None: the best class is always the answer.
+
     Raises:
-        ConfigError: for another kind.
+        ConfigError: for another kind, or a threshold that cannot be.
     """
 
     name: str
     classes: tuple[str, ...]
     kind: Kind = "single"
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse other kinds, which a file may name."""
         if self.kind not in get_args(Kind):
             raise ConfigError(f"The head {self.name!r} is {self.kind!r}: heads are single, multi or number.")
+        if self.threshold is not None and (self.kind != "single" or not 0 <= self.threshold <= 1):
+            raise ConfigError(
+                f"The {self.kind} head {self.name!r} has the threshold {self.threshold}: single heads may have one, "
+                "a probability from 0 to 1."
+            )
 
     @property
     def multi_label(self) -> bool:
@@ -51,6 +67,18 @@ class Head:
         if self.kind == "number":
             return logits
         return logits.sigmoid() if self.kind == "multi" else logits.softmax(dim=-1)
+
+    def averaged(self, logits: Tensor, average: Average = "logits") -> Tensor:
+        """One answer out of V views: `(..., V, classes)` to `(..., classes)`.
+
+        With `average="probabilities"` what comes out are the logits of the mean probabilities.
+        """
+        if average == "logits" or self.kind == "number":
+            return logits.mean(dim=-2)
+        count = torch.tensor(logits.shape[-2], dtype=logits.dtype).log()
+        if self.kind == "multi":
+            return F.logsigmoid(logits).logsumexp(-2) - F.logsigmoid(-logits).logsumexp(-2)
+        return logits.log_softmax(dim=-1).logsumexp(-2) - count
 
     def target(self, label: Label) -> Tensor:
         """What the outputs should become, float32 `(classes,)`: 0 and 1, or the numbers; NaN where nobody said."""
@@ -131,6 +159,37 @@ class Labels:
         """Probabilities by head, from concatenated logits `(..., sum(classes))`."""
         return {name: self.head(name).probabilities(part) for name, part in self.split(logits).items()}
 
+    def averaged(self, logits: Tensor, average: Average = "logits") -> Tensor:
+        """One answer out of V views, of all heads: `(..., V, sum(classes))` to `(..., sum(classes))`.
+
+        Args:
+            logits: of the views.
+            average: officially the logits; the mean of the probabilities comes out as its logits.
+
+        Raises:
+            ConfigError: for another average.
+        """
+        if average not in get_args(Average):
+            raise ConfigError(
+                f"average={average!r}: views are averaged by their logits or their probabilities."
+            )
+        if average == "logits":
+            return logits.mean(dim=-2)
+        parts = self.split(logits)
+        return torch.cat([head.averaged(parts[head.name], average) for head in self.heads], dim=-1)
+
+    def with_threshold(self, head: str, threshold: float | None) -> Self:
+        """The same heads, one of which answers "unknown" below a probability; None: never again.
+
+        Raises:
+            KeyError: if there is no such head.
+            ConfigError: if the head cannot have this threshold.
+        """
+        chosen = self.head(head)
+        return replace(
+            self, heads=tuple(replace(h, threshold=threshold) if h is chosen else h for h in self.heads)
+        )
+
     def targets(self, rows: Sequence[Sequence[Label]]) -> Tensor:
         """The labels of clips as what the outputs should become.
 
@@ -152,7 +211,11 @@ class Labels:
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values, ready for JSON."""
-        return [{"name": h.name, "classes": list(h.classes), "kind": h.kind} for h in self.heads]
+        return [
+            {"name": h.name, "classes": list(h.classes), "kind": h.kind}
+            | ({} if h.threshold is None else {"threshold": h.threshold})
+            for h in self.heads
+        ]
 
     @classmethod
     def from_dict(cls, values: Sequence[dict[str, Any]]) -> Self:
@@ -163,6 +226,7 @@ class Labels:
                     h["name"],
                     tuple(h["classes"]),
                     h.get("kind") or ("multi" if h.get("multi_label") else "single"),
+                    h.get("threshold"),
                 )
                 for h in values
             )

@@ -62,6 +62,22 @@ def write_folder(
             card.replace(there)
 
 
+def write_labels(folder: Path, labels: Labels) -> None:
+    """Put other labels, such as those with a threshold, into the `config.json` of a folder; nothing else changes.
+
+    Raises:
+        WeightsError: if the folder holds no model of this format, or one of other heads.
+    """
+    settings = folder / "config.json"
+    config = read_json(settings)
+    if config.get("format") != FORMAT or Labels.from_dict(config["labels"]).classes != labels.classes:
+        raise WeightsError(f"{settings} is not of format {FORMAT!r}, or of a model of other heads.")
+    scratch = settings.with_name(".config.json.part")
+    text = json.dumps({**config, "labels": labels.to_dict()}, indent=2, ensure_ascii=False)
+    scratch.write_text(text + "\n", encoding="utf-8")
+    scratch.replace(settings)
+
+
 def read_folder(folder: Path) -> tuple[ViViT, View, Labels, LoadReport, dict[str, Any]]:
     """What `write_folder` wrote. See `Classifier.load`."""
     settings, file = folder / "config.json", folder / "model.safetensors"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import TubeletError
-from tubelet.labels import Labels
+from tubelet.labels import UNKNOWN_ANSWER, Labels
 from tubelet.video.decode import Video
 
 Source = str | Path | bytes | Video
@@ -21,7 +21,8 @@ Source = str | Path | bytes | Video
 class Prediction:
     """What a model says of one video.
 
-    `logits` `(sum(classes),)` are the mean over the views, as officially tested; `indices` are the frames
+    `logits` `(sum(classes),)` are the mean over the views, as officially tested, or the logits of their mean
+    probabilities; `indices` are the frames
     seen, `(clips, frames)`. A model that answers for each window of time fills `windows`, one prediction for
     each with its `start_seconds` and `end_seconds`, and `logits` is the mean over them.
     """
@@ -40,10 +41,18 @@ class Prediction:
         return self.labels.probabilities(self.logits)[name]
 
     def top(self, k: int = 5, head: int | str = 0) -> list[tuple[str, float]]:
-        """The k best classes of a head with their probabilities, best first."""
-        classes = self.labels.head(head).classes
-        best = self.probabilities(head).topk(min(k, len(classes)))
-        return [(classes[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
+        """The k best answers of a head with their probabilities, best first.
+
+        Where the best class does not reach the head's threshold, "unknown" stands before it, with the probability
+        that is not the best class's.
+        """
+        asked = self.labels.head(head)
+        best = self.probabilities(head).topk(min(k, len(asked.classes)))
+        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        answers = [(asked.classes[i], p) for p, i in pairs]
+        if answers and asked.threshold is not None and answers[0][1] < asked.threshold:
+            answers.insert(0, (UNKNOWN_ANSWER, 1 - answers[0][1]))
+        return answers[:k]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """Plain values, ready for JSON: the k best of each head; of each window too, where there are windows."""

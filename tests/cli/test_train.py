@@ -8,7 +8,7 @@ import pytest
 
 from tests.test_classifier import film
 from tubelet.cli import evaluate, predict, train
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, DataError
 
 SMALL = ["--model", "ti-16x2-fe", "--blocks", "1", "--frames", "2", "--size", "16", "--workers", "0"]
 
@@ -29,16 +29,14 @@ def test_a_folder(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     arguments = ["folder", "--data.root", str(clips), "--out", str(out), "--epochs", "1", *SMALL]
     assert train.main("tubelet train", arguments) == 0
     assert f"tubelet predict VIDEO --model {out}" in capsys.readouterr().out
-    numbers = tmp_path / "numbers.json"
-    videos = tmp_path / "videos.jsonl"
-    found = ["--json", str(numbers), "--out", str(videos)]
+    found = ["--out", str(tmp_path / "results")]
     assert evaluate.main("tubelet evaluate", [str(out), str(clips), *found]) == 0
-    report = json.loads(numbers.read_text())
+    report = json.loads((tmp_path / "results/metrics.json").read_text())
     assert report["videos"] == 4
-    assert len(videos.read_text().splitlines()) == 4
+    assert len((tmp_path / "results/videos.jsonl").read_text().splitlines()) == 4
     assert "top-1" in capsys.readouterr().out
-    with pytest.raises(FileExistsError, match="not overwritten"):
-        evaluate.main("tubelet evaluate", [str(out), str(clips), *found])
+    with pytest.raises(DataError, match="another evaluation, which is not overwritten"):
+        evaluate.main("tubelet evaluate", [str(out), str(clips), *found, "--views", "1x3"])
     assert predict.main("tubelet predict", [str(clips / "test"), "--model", str(out)]) == 0
     assert "run" in capsys.readouterr().out
     assert train.main("tubelet train", arguments) == 0  # the finished run, taken up again
@@ -72,7 +70,13 @@ def test_a_table_with_two_heads(clips: Path, tmp_path: Path, capsys: pytest.Capt
     arguments = ["folder", "--data.root", str(table), *columns, "--out", str(out), "--epochs", "1", *SMALL]
     assert train.main("tubelet train", arguments) == 0
     capsys.readouterr()
-    assert evaluate.main("tubelet evaluate", [str(out), str(table), *columns, "--per-class"]) == 0
+    assert (
+        evaluate.main(
+            "tubelet evaluate",
+            [str(out), str(table), *columns, "--per-class", "--out", str(tmp_path / "results")],
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "what" in shown
     assert "left" in shown

@@ -34,21 +34,23 @@ def classifier_of(classes: tuple[str, ...]) -> Classifier:
 
 def test_the_same_answers_as_predict_one_by_one_with_classes_in_any_order(root: Path, tmp_path: Path):
     classifier, source = classifier_of(("right", "middle", "left")), Folders(root=root)
-    report = evaluate(
-        classifier, source, "test", batch_size=4, predictions=tmp_path / "out.jsonl", progress=False
-    )
+    report = evaluate(classifier, source, "test", chunk=24, out=tmp_path / "out", progress=False)
     samples = source.samples("test")
     right = [classifier.predict(str(s.path)).top(1)[0][0] == s.path.parent.name for s in samples]
     assert report.top1 == pytest.approx(sum(right) / len(right))
     assert (report.views, report.videos, report.joint) == ("2x3", 6, None)
-    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "out/videos.jsonl").read_text().splitlines()]
     assert [line["video"] for line in lines] == [s.name for s in samples]
     for sample, line in zip(samples, lines, strict=True):
-        expected = classifier.predict(str(sample.path)).probabilities().tolist()
-        assert line["heads"]["label"]["probabilities"] == pytest.approx(expected, abs=1e-5)
+        predicted = classifier.predict(str(sample.path))
+        head = line["heads"]["label"]
+        assert head["logits"] == pytest.approx(predicted.logits.tolist(), abs=1e-5)
+        assert [answer["label"] for answer in head["top"]] == [name for name, _ in predicted.top()]
+        expected = [p for _, p in predicted.top()]
+        assert [answer["probability"] for answer in head["top"]] == pytest.approx(expected, abs=1e-5)
         assert line["heads"]["label"]["label"] == sample.path.parent.name
-    with pytest.raises(DataError, match="not overwritten"):
-        evaluate(classifier, source, "test", predictions=tmp_path / "out.jsonl")
+        assert line["views"] == 6
+        assert line["error"] is None
 
 
 def test_unreadable_videos_are_named_and_in_no_metric(root: Path, tmp_path: Path):
@@ -58,14 +60,14 @@ def test_unreadable_videos_are_named_and_in_no_metric(root: Path, tmp_path: Path
         (tmp_path / "test" / label / "good.mp4").write_bytes(good.read_bytes())
     (tmp_path / "test/left/broken.mp4").write_bytes(b"nothing")
     source = Folders(root=tmp_path)
-    file = tmp_path / "out.jsonl"
-    report = evaluate(
-        classifier_of(("left", "right")), source, "test", "1x1", predictions=file, progress=False
-    )
+    out = tmp_path / "out"
+    report = evaluate(classifier_of(("left", "right")), source, "test", "1x1", out=out, progress=False)
     assert (report.videos, report.heads[0].videos) == (3, 2)
     assert [Path(u.video).name for u in report.unreadable] == ["broken.mp4"]
-    assert json.loads(file.read_text().splitlines()[0])["error"]
-    assert json.loads(json.dumps(report.to_dict()))["unreadable"][0]["error"]
+    line = json.loads((out / "videos.jsonl").read_text().splitlines()[0])
+    assert line["error"]
+    assert line["heads"] == {"label": {"label": "left", "top": [], "logits": None}}
+    assert json.loads((out / "metrics.json").read_text())["unreadable"][0]["error"]
     with (tmp_path / "sink").open("w") as sink:
         console = Console(record=True, width=100, file=sink)
         console.print(report.table(per_class=True))
@@ -93,10 +95,11 @@ def test_classes_that_the_classifier_does_not_know(root: Path):
 
 def test_shuffled_frames_change_the_answers_and_are_always_alike(root: Path, tmp_path: Path):
     classifier, source = classifier_of(("left", "right")), Folders(root=root)
-    texts: list[str] = []
+    logits: list[torch.Tensor] = []
     for name, shuffled in (("in order", False), ("once", True), ("twice", True)):
-        file = tmp_path / name
-        report = evaluate(classifier, source, predictions=file, shuffle_frames=shuffled, progress=False)
+        chunk = 8 if name == "once" else 24
+        report = evaluate(classifier, source, shuffle_frames=shuffled, chunk=chunk, progress=False)
         assert report.shuffled == shuffled
-        texts.append(file.read_text())
-    assert texts[0] != texts[1] == texts[2]
+        logits.append(report.results.logits())
+    assert not torch.allclose(logits[0], logits[1], atol=1e-4)
+    torch.testing.assert_close(logits[1], logits[2], rtol=1e-5, atol=1e-5)

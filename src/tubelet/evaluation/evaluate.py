@@ -1,88 +1,29 @@
-"""`evaluate`: a classifier on a split of a source, every video counted."""
+"""`evaluate`: a classifier on a split of a source, every video counted; killed, it goes on where it was."""
 
-import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 from rich.progress import track
-from rich.table import Table as RichTable
-from torch import Tensor
+from torch.utils.data import DataLoader
 
 from tubelet.classifier import Classifier
-from tubelet.data.dataset import Batch, ClipDataset, batches
+from tubelet.data.dataset import Batch, ClipDataset
+from tubelet.data.loader import quiet
 from tubelet.data.source import UNKNOWN, Sample, Source
+from tubelet.distributed import Processes, processes
 from tubelet.errors import DataError
-from tubelet.evaluation.metrics import HeadMetrics, measure
-from tubelet.labels import Labels
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unreadable:
-    """A video that could not be read, and why."""
-
-    video: str
-    error: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What `evaluate` found."""
-
-    split: str
-    """Of the source."""
-    views: str
-    """Temporal x spatial views, whose logits were averaged."""
-    shuffled: bool = False
-    """Whether the frames of every clip came in a random order."""
-    videos: int
-    """Number of videos in the split, readable or not."""
-    heads: tuple[HeadMetrics, ...]
-    """For each head, over the videos that could be read."""
-    joint: float | None
-    """Share of the videos with all labels whose heads are all right; None for a single head."""
-    unreadable: tuple[Unreadable, ...] = ()
-    """They are in no metric."""
-
-    @property
-    def top1(self) -> float:
-        """Top-1 accuracy, averaged over the heads."""
-        return sum(head.top1 for head in self.heads) / len(self.heads)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "split": self.split,
-            "views": self.views,
-            "shuffled": self.shuffled,
-            "videos": self.videos,
-            "heads": [head.to_dict() for head in self.heads],
-            "joint": self.joint,
-            "unreadable": [vars(one) for one in self.unreadable],
-        }
-
-    def table(self, per_class: bool = False) -> RichTable:
-        """A table for the terminal; with `per_class`, a row for each class too."""
-        order = ", frames in random order" if self.shuffled else ""
-        table = RichTable(title=f"{self.split}, {self.videos} videos, {self.views} views{order}")
-        for column in ("head", "videos", "top-1", "top-5", "balanced", "most frequent class", "nats"):
-            table.add_column(column, justify="left" if column == "head" else "right")
-        for head in self.heads:
-            shares = (head.top1, head.top5, head.balanced, head.frequent)
-            cells = ["" if share is None else f"{share:.1%}" for share in shares]
-            table.add_row(head.name, str(head.videos), *cells, f"{head.cross_entropy:.3f}")
-            if per_class:
-                for name, share in head.per_class.items():
-                    text = "" if share is None else f"{share:.1%}"
-                    table.add_row(f"  {name}", str(head.count_per_class[name]), text)
-        if self.joint is not None:
-            table.add_row("all heads", "", f"{self.joint:.1%}")
-        if self.unreadable:
-            names = ", ".join(one.video for one in self.unreadable)
-            table.caption = f"{len(self.unreadable)} of {self.videos} could not be read: {names}"
-        return table
+from tubelet.evaluation import journal
+from tubelet.evaluation.manifest import Manifest, describe
+from tubelet.evaluation.multiview import answers, shuffled
+from tubelet.evaluation.report import Report, report
+from tubelet.evaluation.results import Results, VideoResult, finite, read_results
+from tubelet.labels import Average, Label, Labels
+from tubelet.video.checks import parse_views
 
 
 def evaluate(
@@ -91,89 +32,196 @@ def evaluate(
     split: str = "test",
     views: str | None = None,
     *,
-    batch_size: int = 8,
+    average: Average = "logits",
+    chunk: int = 8,
     workers: int = 0,
-    predictions: Path | None = None,
+    out: str | Path | None = None,
+    number: bool = False,
     shuffle_frames: bool = False,
     progress: bool = True,
 ) -> Report:
     """Measure a classifier on a split.
 
+    Under torchrun the processes share the videos, each of which one process computes; all of them call this, see the
+    folder `out`, and get the same report.
+
     Args:
         classifier: what is measured. Its class names must be the source's, in any order.
         source: the videos.
         split: which of them.
-        views: temporal x spatial views such as `"4x3"`, whose logits are averaged. None: the view's own.
-        batch_size: videos at a time.
+        views: temporal x spatial views such as `"4x3"`, which are averaged. None: the view's own.
+        average: what of the views is averaged: their logits (official), or their probabilities.
+        chunk: most views to put through the model at a time: less needs less memory. As many videos are decoded
+            together as have no more views than this, one at least.
         workers: processes that decode; 0: this one.
-        predictions: a new file for one JSON line for each video, unreadable ones included.
+        out: a folder for the results: `manifest.json` (what made them), `videos.jsonl` (a line for each video,
+            unreadable ones included), `metrics.json`, and confusion matrices. It is written while the evaluation is
+            at work: the same call goes on where another was killed, with the same numbers, and computes nothing
+            again where it is finished. None: nothing is written.
+        number: where `out` holds something else, take `out-2`, `out-3` ... in its place; `report.results.folder` says
+            which.
         shuffle_frames: a control: show the frames of every clip in a random order (always the same one). What
             a model loses by it, it had from the order of the frames.
-        progress: show a progress bar.
+        progress: show a progress bar on standard error.
 
     Raises:
-        DataError: if the classes are not the classifier's, no video can be read, or `predictions` exists.
+        DataError: if the classes are not the classifier's, no video can be read, or `out` holds something else, such
+            as an evaluation with other settings.
+        ConfigError: for views or an average that cannot be.
     """
-    if predictions is not None and predictions.exists():
-        raise DataError(f"{predictions} exists and is not overwritten: give another file.")
     samples = source.samples(split)
-    remap = class_map(source.labels, classifier.labels)
+    labels = relabelled(samples, source.labels, classifier.labels)
     used = views or classifier.view.views
-    dataset = ClipDataset(samples, classifier.view, views=used)
-    loader, _ = batches(dataset, batch_size, shuffle=False, workers=workers)
-    shown = track(loader, f"Evaluating {split}", disable=not progress)
-    found = run(classifier, shown, torch.Generator().manual_seed(0) if shuffle_frames else None)
-    if not found.indices:
-        raise DataError(f"None of the {len(samples)} videos of {split} can be read: {found.errors[0][1]}")
-    targets = translate(torch.tensor([samples[i].labels for i in found.indices]), remap)
-    if predictions is not None:
-        write_predictions(predictions, samples, found, targets, classifier.labels)
-    known = (targets != UNKNOWN).all(dim=1)
-    best = torch.stack([part.argmax(-1) for part in classifier.labels.split(found.logits).values()], dim=1)
-    joint = float((best == targets).all(dim=1)[known].float().mean()) if known.any() else None
-    return Report(
-        split=split,
-        views=used,
-        shuffled=shuffle_frames,
-        videos=len(samples),
-        heads=measure(found.logits, targets, classifier.labels),
-        joint=None if len(classifier.labels.heads) == 1 else joint,
-        unreadable=tuple(Unreadable(video=samples[i].name, error=why) for i, why in found.errors),
-    )
+    clips, crops = parse_views(used)
+    with processes(str(classifier.device)) as who:
+        classifier.to(who.device)
+        manifest = describe(
+            classifier, source, samples, split=split, views=used, average=average, shuffle_frames=shuffle_frames,
+            processes=who.count,
+        )  # fmt: skip
+        folder = None if out is None else Path(out)
+        if folder is not None and number:
+            wanted = folder
+            folder = who.from_first(lambda: journal.free(wanted, manifest))
+        before = [] if folder is None else who.from_first(lambda: journal.begin(folder, manifest))
+        dataset = ClipDataset(samples, classifier.view, views=used)
+        work = Work(
+            classifier=classifier,
+            dataset=dataset,
+            labels=labels,
+            manifest=manifest,
+            chunk=chunk,
+            workers=workers,
+        )
+        console = Console(stderr=True, quiet=not (progress and who.first))
+        if folder is not None and 0 < len(before) < len(samples):
+            console.print(
+                f"Going on in {folder}: {len(before)} of {len(samples)} videos were done.", soft_wrap=True
+            )
+        done = {row.index for row in before}
+        mine = batches_of(len(samples), max(chunk // (clips * crops), 1), done)[who.rank :: who.count]
+        found = carry_out(work, mine, folder, who, console, len(done))
+        if folder is None:
+            rows = {row.index: row for part in who.gather(found) for row in part}
+            results = Results(manifest=manifest, rows=tuple(rows[index] for index in sorted(rows)))
+        else:
+            who.gather(None)  # all have written what they found
+            who.from_first(lambda: journal.finish(folder, manifest))
+            results = read_results(folder)
+        if not results.answered:
+            raise DataError(
+                f"None of the {len(samples)} videos of {split} can be read: {results.failed[0].error}"
+            )
+        measured = report(results)
+        if folder is not None and who.first:
+            measured.write(folder)
+        return measured
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outputs:
-    """Logits `(N, sum(classes))` of the samples that could be read, and why the others could not."""
+class Work:
+    """What there is to do: videos in batches, to rows."""
 
-    logits: Tensor
-    indices: tuple[int, ...]
-    errors: tuple[tuple[int, str], ...]
+    classifier: Classifier
+    dataset: ClipDataset
+    labels: Sequence[tuple[Label, ...]]
+    """Of the samples, in the classifier's numbers."""
+    manifest: Manifest
+    chunk: int
+    workers: int
+
+    def rows(self, batches: list[list[int]]) -> Iterator[list[VideoResult]]:
+        """The rows of each batch, in their order."""
+        loader: DataLoader[Batch] = DataLoader(
+            self.dataset,
+            batch_sampler=batches,
+            num_workers=self.workers,
+            collate_fn=self.dataset.collate,
+            worker_init_fn=quiet if self.workers else None,
+        )  # pyright: ignore[reportAssignmentType]  # collate makes batches of the clips
+        began = time.perf_counter()
+        for batch in loader:
+            logits = self.answers(batch)
+            ended = time.perf_counter()
+            seconds = (ended - began) / (len(batch.indices) + len(batch.errors))
+            began = ended
+            rows = [self.row(index, seconds, error=why) for index, why in batch.errors]
+            for index, numbers in zip(batch.indices, logits, strict=True):
+                if finite(numbers):
+                    rows.append(self.row(index, seconds, logits=tuple(numbers), views=batch.views))
+                else:
+                    rows.append(self.row(index, seconds, error="The model's outputs are not finite numbers."))
+            yield rows
+
+    def answers(self, batch: Batch) -> list[list[float]]:
+        """The logits of the videos of a batch that could be read."""
+        if not batch.indices:
+            return []
+        pixels = batch.pixels
+        if self.manifest.shuffle_frames:
+            parts = zip(pixels.split(batch.views), batch.indices, strict=True)
+            pixels = torch.cat([shuffled(clips, index) for clips, index in parts])
+        average = self.manifest.average
+        return answers(self.classifier, pixels, batch.views, chunk=self.chunk, average=average).tolist()
+
+    def row(self, index: int, seconds: float, **found: Any) -> VideoResult:
+        """What became of a video."""
+        given = {"logits": None, "views": 0, **found}
+        return VideoResult.of(
+            index, self.dataset.samples[index], labels=self.labels[index], seconds=round(seconds, 6), **given
+        )
 
 
-def run(classifier: Classifier, loaded: Iterable[Batch], shuffle: torch.Generator | None = None) -> Outputs:
-    """Put every batch through the model, its frames in a drawn order if asked; the views of a video are averaged."""
-    logits: list[Tensor] = []
-    indices: list[int] = []
-    errors: list[tuple[int, str]] = []
-    for batch in loaded:
-        errors.extend(batch.errors)
-        if batch.indices:
-            pixels = batch.pixels
-            if shuffle is not None:
-                order = torch.rand(pixels.shape[:2], generator=shuffle).argsort(dim=1)
-                pixels = torch.stack([clip[frames] for clip, frames in zip(pixels, order, strict=True)])
-            shown = classifier.view.normalise(pixels)
-            logits.append(
-                classifier.run(shown, len(batch.indices)).unflatten(0, (-1, batch.views)).mean(dim=1)
+def carry_out(
+    work: Work,
+    batches: list[list[int]],
+    folder: Path | None,
+    who: Processes,
+    console: Console,
+    done: int,
+) -> list[VideoResult]:
+    """Do this process's share; every batch is on the disk before the next one begins."""
+    part = None if folder is None else journal.Part(folder, who.rank, work.manifest.labels)
+    found: list[VideoResult] = []
+    shown = track(
+        work.rows(batches) if batches else (),
+        f"Evaluating {work.manifest.split}, {work.manifest.views} views",
+        total=len(batches),
+        console=console,
+        transient=True,
+        disable=console.quiet,
+    )
+    try:
+        for rows in shown:
+            if part is None:
+                found += rows
+            else:
+                part.write(rows)
+            done += len(rows)
+    except KeyboardInterrupt:
+        if folder is not None:
+            others = "" if who.count == 1 else " by this process"
+            console.print(
+                f"Interrupted: {done} of {work.manifest.videos} videos are done{others} and kept in {folder}. "
+                "The same command goes on.",
+                soft_wrap=True,
             )
-            indices.extend(batch.indices)
-    empty = torch.empty(0, sum(classifier.labels.classes))
-    return Outputs(logits=torch.cat([empty, *logits]), indices=tuple(indices), errors=tuple(errors))
+        raise
+    return found
 
 
-def class_map(theirs: Labels, ours: Labels) -> list[list[int]]:
-    """For each head of a classifier: the classifier's number of each class of the source.
+def batches_of(count: int, size: int, done: set[int]) -> list[list[int]]:
+    """The batches of so many videos that are not done as a whole.
+
+    Which videos are together does not depend on what is done: a model's numbers are the same to the bit only in the
+    same company.
+    """
+    everything = [list(range(first, min(first + size, count))) for first in range(0, count, size)]
+    return [batch for batch in everything if not done.issuperset(batch)]
+
+
+def relabelled(samples: Sequence[Sample], theirs: Labels, ours: Labels) -> list[tuple[Label, ...]]:
+    """The labels of samples in the classifier's numbers.
 
     Raises:
         DataError: if the heads differ, or the source has classes that the classifier does not know.
@@ -186,40 +234,33 @@ def class_map(theirs: Labels, ours: Labels) -> list[list[int]]:
         )
     maps: list[list[int]] = []
     for their, our in zip(theirs.heads, ours.heads, strict=True):
+        if their.kind != our.kind:
+            raise DataError(
+                f"The head {our.name!r} is {our.kind} in the classifier, {their.kind} in the data."
+            )
         unknown = [name for name in their.classes if name not in our.classes]
         if unknown:
             raise DataError(f"The classifier's head {our.name!r} has no class {', '.join(unknown[:10])}.")
+        if our.kind == "number" and len(their.classes) != len(our.classes):
+            raise DataError(
+                f"The data have the numbers {', '.join(their.classes)} for the head {our.name!r}, the classifier "
+                f"says {', '.join(our.classes)}."
+            )
         maps.append([our.classes.index(name) for name in their.classes])
-    return maps
-
-
-def translate(targets: Tensor, maps: list[list[int]]) -> Tensor:
-    """Targets `(N, heads)` in the source's numbers to the classifier's; `UNKNOWN` stays."""
-    columns = [
-        torch.where(column == UNKNOWN, UNKNOWN, torch.tensor(numbers)[column.clamp(min=0)])
-        for column, numbers in zip(targets.unbind(1), maps, strict=True)
+    kinds = [head.kind for head in ours.heads]
+    return [
+        tuple(
+            translated(label, numbers, kind == "number")
+            for label, numbers, kind in zip(sample.labels, maps, kinds, strict=True)
+        )
+        for sample in samples
     ]
-    return torch.stack(columns, dim=1)
 
 
-def write_predictions(
-    file: Path, samples: Sequence[Sample], found: Outputs, targets: Tensor, labels: Labels
-) -> None:
-    """One JSON line for each video: its heads' label, answer and probabilities, or the error."""
-    probabilities = labels.probabilities(found.logits)
-    lines: dict[int, dict[str, Any]] = {
-        number: {"video": samples[number].name, "error": why} for number, why in found.errors
-    }
-    for row, number in enumerate(found.indices):
-        heads: dict[str, Any] = {}
-        for place, head in enumerate(labels.heads):
-            chances, target = probabilities[head.name][row], int(targets[row, place])
-            heads[head.name] = {
-                "label": None if target == UNKNOWN else head.classes[target],
-                "answer": head.classes[int(chances.argmax())],
-                "probabilities": [round(p, 6) for p in chances.tolist()],
-            }
-        lines[number] = {"video": samples[number].name, "heads": heads}
-    with file.open("x", encoding="utf-8") as opened:
-        for number in sorted(lines):
-            opened.write(json.dumps(lines[number], ensure_ascii=False) + "\n")
+def translated(label: Label, numbers: Sequence[int], number: bool) -> Label:
+    """A label whose class `i` is called `numbers[i]` elsewhere; `UNKNOWN` stays."""
+    if isinstance(label, int):
+        return label if label == UNKNOWN else numbers[label]
+    if number:
+        return tuple(label[numbers.index(place)] for place in range(len(numbers)))
+    return tuple(sorted(float(numbers[int(place)]) for place in label))

@@ -1,20 +1,34 @@
 """Accuracies of a head, from logits kept until the end."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from tubelet.data.source import UNKNOWN
+from tubelet.evaluation.bootstrap import Interval, intervals, weighted_mean
+from tubelet.evaluation.calibration import Calibration
 from tubelet.labels import Labels
 
 
 @dataclass(frozen=True, kw_only=True)
+class Selective:
+    """A head that answers "unknown" where its best class is less probable than a threshold."""
+
+    threshold: float
+    """The probability that the best class must reach."""
+    answered: float
+    """Share of the videos that get another answer than "unknown"."""
+    top1: float | None
+    """Share of those that is right; None if there are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeadMetrics:
-    """How often one head is right. Shares from 0 to 1."""
+    """How often one `single` head is right. Shares from 0 to 1."""
 
     name: str
     """The head."""
@@ -34,10 +48,19 @@ class HeadMetrics:
     """Share of each class's videos that is right; None for a class that does not occur."""
     count_per_class: dict[str, int]
     """Number of videos of each class."""
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    """Number of videos by right class (row) and answer (column); like what follows only of a whole evaluation."""
+    calibration: Calibration | None = None
+    """Whether the probabilities are what they say; None also without videos."""
+    selective: Selective | None = None
+    """What the head's threshold does, where it has one."""
+    intervals: dict[str, Interval] = field(default_factory=dict[str, Interval])
+    """95 % intervals of `top1`, `top5` and `balanced`."""
+    kind: Literal["single"] = "single"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
+        """Plain values, ready for JSON; without the confusion matrix, which is large."""
+        return {name: value for name, value in asdict(self).items() if name != "confusion"}
 
 
 def measure(logits: Tensor, targets: Tensor, labels: Labels) -> tuple[HeadMetrics, ...]:
@@ -84,4 +107,39 @@ def measure_head(name: str, classes: Sequence[str], logits: Tensor, target: Tens
         frequent=int(count.max()) / len(target),
         per_class=dict(zip(classes, per_class, strict=True)),
         count_per_class=dict(zip(classes, count.tolist(), strict=True)),
+    )
+
+
+def head_intervals(logits: Tensor, target: Tensor, units: Tensor) -> dict[str, Interval]:
+    """95 % intervals of one head's `top1`, `top5` and `balanced`; units `(N,)` as `intervals` takes them."""
+    count = logits.shape[1]
+    ahead = (logits > logits.gather(1, target[:, None])).sum(dim=1) if len(target) else target
+    right = {"top1": (logits.argmax(dim=1) == target).double()}
+    if count > 5:
+        right["top5"] = (ahead < 5).double()
+
+    def statistics(weights: Tensor) -> Tensor:
+        hits = target.bincount(weights * right["top1"], minlength=count)
+        balanced = (hits / target.bincount(weights, minlength=count)).nanmean()
+        return torch.stack([*(weighted_mean(column, weights) for column in right.values()), balanced])
+
+    return intervals([*right, "balanced"], statistics, units)
+
+
+def confusion(logits: Tensor, target: Tensor) -> tuple[tuple[int, ...], ...]:
+    """Number of videos of one head by right class (row) and answer (column)."""
+    count = logits.shape[1]
+    pairs = target * count + logits.argmax(dim=1)
+    return tuple(map(tuple, pairs.bincount(minlength=count * count).view(count, count).tolist()))
+
+
+def select(logits: Tensor, target: Tensor, threshold: float) -> Selective:
+    """What a threshold does to one head."""
+    confidence, answer = logits.softmax(dim=-1).max(dim=1)
+    answered = confidence >= threshold
+    right = (answer == target)[answered]
+    return Selective(
+        threshold=threshold,
+        answered=float(answered.double().mean()),
+        top1=float(right.double().mean()) if len(right) else None,
     )
