@@ -1,9 +1,12 @@
 """Every Python block of the README and the docs runs, in order, from the project's root."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from tubelet.cli import train
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -22,3 +25,12 @@ def test_blocks_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_trainings_can_be_typed(page: Path) -> None:
+    """Every command that trains and needs no file makes a run."""
+    text = page.read_text().replace("\\\n", " ")
+    for line in re.findall(r"(?:^|cli |^ +tubelet )(?:tubelet )?train (\w+ [^`#\n]*)", text, re.MULTILINE):
+        if "--init" not in line and "--help" not in line:
+            assert train.run_from_shell("tubelet train", shlex.split(line)).epochs >= 0

@@ -67,7 +67,7 @@ def load(
     if config is None:
         raise WeightsError(
             f"{path} holds an image ViT, which can only start a ViViT: give the config of that ViViT "
-            "(tubelet.start_config makes one that fits the file), or train from it: tubelet train folder --start."
+            "(tubelet.start_config makes one that fits the file), or train from it: tubelet train folder --init."
         )
     if isinstance(config, Release):
         raise WeightsError(f"{path} holds an image ViT, and not the release {config.name}.")

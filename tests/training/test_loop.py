@@ -11,7 +11,7 @@ from tests.training.runs import FACTORISED, VIEW, lines_of, log_of, run_of, same
 from tubelet.classifier import Classifier
 from tubelet.errors import ConfigError, DataError, TubeletError
 from tubelet.evaluation import evaluate
-from tubelet.training import Frozen, Optimizer, Partial, Pretrained, loop, train
+from tubelet.training import Frozen, Optimizer, Partial, Pretrained, prepare, train
 from tubelet.weights.start import Start
 
 
@@ -56,7 +56,7 @@ def test_the_same_run_twice_gives_the_same_weights(small: Path, tmp_path: Path):
 
 def test_the_frozen_stage_leaves_the_spatial_encoder_but_its_last_norm(small: Path, tmp_path: Path):
     run = run_of(small, tmp_path / "out", model=FACTORISED, frozen=Frozen(epochs=2, draws=2), epochs=0)
-    before, after = loop.build_model(run)[0], train(run, progress=False).model
+    before, after = prepare.build_model(run)[0], train(run, progress=False).model
     changed = {
         name
         for (name, old), new in zip(before.state_dict().items(), after.state_dict().values(), strict=True)
@@ -71,7 +71,7 @@ def test_the_frozen_stage_leaves_the_spatial_encoder_but_its_last_norm(small: Pa
 
 def test_only_the_last_blocks_learn(small: Path, tmp_path: Path):
     run = run_of(small, tmp_path / "out", trainable_blocks=1, epochs=1)
-    before, after = loop.build_model(run)[0].state_dict(), train(run, progress=False).model.state_dict()
+    before, after = prepare.build_model(run)[0].state_dict(), train(run, progress=False).model.state_dict()
     assert torch.equal(
         before["encoder.blocks.0.mlp.layer.fc1.weight"], after["encoder.blocks.0.mlp.layer.fc1.weight"]
     )
@@ -87,7 +87,7 @@ def test_stages_follow_each_other(small: Path, tmp_path: Path):
     )  # the first step moves the new head alone
     model = replace(FACTORISED, depth=2)
     run = run_of(small, tmp_path / "part", model=model, partial=part, epochs=0)
-    before, after = loop.build_model(run)[0].state_dict(), train(run, progress=False).model.state_dict()
+    before, after = prepare.build_model(run)[0].state_dict(), train(run, progress=False).model.state_dict()
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert not any(name.startswith(("embedding", "spatial.blocks.0", "spatial.positions")) for name in moved)
     assert any(name.startswith("spatial.blocks.1.") for name in moved)

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch.nn.functional as F
 
 from tubelet.data.source import UNKNOWN, Sample
 from tubelet.labels import Head, Labels
+from tubelet.training.doctor import batch_entropy
 from tubelet.training.loss import (
     balanced_weights,
     class_counts,
@@ -47,9 +49,12 @@ def test_balanced_weights_make_every_class_count_the_same():
 
 
 def test_prior_entropy_is_the_loss_of_the_frequencies():
-    counts = [torch.tensor([3, 1, 0]), torch.tensor([2, 2])]
+    samples = [
+        Sample(path=Path(), labels=pair)
+        for pair in ((0, 0), (0, UNKNOWN), (0, 1), (1, UNKNOWN), (UNKNOWN, UNKNOWN))
+    ]
     first = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert prior_entropy(counts) == pytest.approx((first + math.log(2)) / 2)
+    assert prior_entropy(samples, LABELS) == pytest.approx((first + math.log(2)) / 2)
 
 
 def test_the_verdict_is_plain():
@@ -101,8 +106,33 @@ def test_class_numbers_and_targets_are_two_forms_of_the_same():
     assert class_numbers(many, MANY).tolist() == [[1, UNKNOWN, UNKNOWN]]
 
 
-def test_heads_without_classes_to_choose_from_have_no_prior():
-    samples = [Sample(path="", labels=(1, (0.0,), (2.5,)))]  # pyright: ignore[reportArgumentType]
-    counts = class_counts(samples, MANY)
-    assert [count.tolist() for count in counts] == [[0, 1, 0], [0, 0], [0]]
-    assert verdict(3.0, prior_entropy(counts)) is None
+def test_every_kind_of_head_has_a_prior_which_no_constant_answer_passes():
+    said = [
+        (0, (0.0, 1.0), (1.0,)), (1, (0.0,), (4.0,)), (1, (), UNKNOWN), (UNKNOWN, (0.0,), (4.0,)),
+        (1, UNKNOWN, (7.0,)),
+    ]  # fmt: skip
+    samples = [Sample(path=Path(), labels=labels) for labels in said]
+    verb = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    tags = 2 * verb  # x holds for 3 of 4 clips, y for 1 of 4
+    speed = (9 + 0 + 0 + 9) / 4
+    prior = prior_entropy(samples, MANY)
+    assert prior == pytest.approx((verb + tags + speed) / 3)
+    targets = MANY.targets(said)
+    logit = math.log(3)
+    constant = torch.tensor([0.0, logit, -100.0, logit, -logit, 4.0])
+    assert float(objective(constant.expand(5, 6), targets, MANY)) == pytest.approx(prior)
+    assert batch_entropy(targets, MANY) == pytest.approx(prior)
+    for _ in range(20):
+        other = constant + 0.3 * torch.randn(6)
+        assert float(objective(other.expand(5, 6), targets, MANY)) > prior
+    assert verdict(prior, prior) is not None
+    assert verdict(0.9 * prior, prior) is None
+
+
+def test_a_head_that_nobody_labelled_has_a_prior_of_0_as_its_loss():
+    samples = [
+        Sample(path=Path(), labels=(0, UNKNOWN, UNKNOWN)),
+        Sample(path=Path(), labels=(1, UNKNOWN, UNKNOWN)),
+    ]
+    assert prior_entropy(samples, MANY) == pytest.approx(math.log(2) / 3)
+    assert batch_entropy(MANY.targets([s.labels for s in samples]), MANY) == pytest.approx(math.log(2) / 3)

@@ -20,10 +20,10 @@ from tubelet.labels import Labels
 from tubelet.models.vivit import ViViT
 from tubelet.training.config import Optimizer, Train
 from tubelet.training.folder import LOG
-from tubelet.training.loop import build_model
-from tubelet.training.loss import class_counts, objective, prior_entropy, verdict
+from tubelet.training.loss import constant_loss, objective, prior_entropy, verdict
 from tubelet.training.mirror import handed
 from tubelet.training.optimizer import build_optimizer
+from tubelet.training.prepare import build_model
 from tubelet.training.step import Learning, Step, groups_of
 
 State = Literal["good", "look", "bad", "not yet"]
@@ -149,12 +149,9 @@ def training_batch(run: Train) -> tuple[Batch, float]:
 def first_loss(run: Train, model: ViViT, inputs: Tensor, targets: Tensor) -> Check:
     """Whether the first loss is that of knowing nothing."""
     labels, name = run.data.labels, "first loss"
-    loss = float(objective(model.eval()(inputs), targets, labels))
-    if any(head.kind != "single" for head in labels.heads):
-        finite = math.isfinite(loss)
-        return Check(name=name, state="good" if finite else "bad", found=f"{loss:.3f} on {len(inputs)} clips")
-    wanted = sum(math.log(count) for count in labels.classes) / len(labels.classes)
-    found = f"{loss:.3f} on {len(inputs)} clips; the mean of ln(classes) is {wanted:.3f}"
+    logits = model.eval()(inputs)
+    loss, wanted = (float(objective(said, targets, labels)) for said in (logits, torch.zeros_like(logits)))
+    found = f"{loss:.3f} on {len(inputs)} clips; outputs of 0 give {wanted:.3f}"
     if loss < 1.2 * wanted + 0.05:
         return Check(name=name, state="good", found=found)
     return Check(
@@ -181,18 +178,15 @@ def over_fit(
     )
     step = Step(model.eval(), model, build_optimizer(model, settings), learning)
     prior = batch_entropy(targets, labels)
-    goal = 0.1 * prior if prior is not None else None
-    began, loss, first, number = time.monotonic(), math.inf, math.inf, 0
+    began, loss, number = time.monotonic(), math.inf, 0
     while number < 3 or time.monotonic() - began < seconds:
         (said,) = step(number, groups_of(inputs, targets, len(inputs)), 1)
         loss, number = said.loss, number + 1
-        first = min(first, loss) if number == 1 else first
-        if loss < (goal if goal is not None else 0.1 * first):
+        if loss < 0.1 * prior:
             break
     each = (time.monotonic() - began) / number / len(inputs)
-    against = f"the entropy of its labels is {prior:.3f}" if prior is not None else f"it began at {first:.3f}"
-    found = f"loss {loss:.3f} after {number} steps on the same {len(inputs)} clips; {against}"
-    if loss < 0.3 * (prior if prior is not None else first):
+    found = f"loss {loss:.3f} after {number} steps on the same {len(inputs)} clips; its labels alone give {prior:.3f}"
+    if loss < 0.3 * prior:
         return Check(name=name, state="good", found=found), each
     if prior == 0:
         return Check(name=name, state="look", found=found, advice="All clips drawn have one label."), each
@@ -205,14 +199,10 @@ def over_fit(
     return Check(name=name, state="bad" if number >= 50 else "look", found=found, advice=advice), each
 
 
-def batch_entropy(targets: Tensor, labels: Labels) -> float | None:
-    """The mean entropy of the labels of a batch, in nats; None where a head has more than one class for a clip."""
-    if any(head.kind != "single" for head in labels.heads):
-        return None
-    parts: list[float] = []
-    for part in labels.split(targets).values():
-        share = part[~part.isnan().any(dim=-1)].double().mean(dim=0)
-        parts.append(float(-torch.xlogy(share, share).sum()))
+def batch_entropy(targets: Tensor, labels: Labels) -> float:
+    """`prior_entropy` of the labels of a batch alone, `(B, sum(classes))`."""
+    said = zip(labels.heads, labels.split(targets).values(), strict=True)
+    parts = [constant_loss(head, part[~part.isnan().any(dim=-1)]) for head, part in said]
     return sum(parts) / len(parts)
 
 
@@ -251,7 +241,7 @@ def passes_prior(run: Train) -> Check:
     if log.is_file():
         records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
         losses = [record["train_loss"] for record in records if record["event"] == "epoch"]
-    prior = prior_entropy(class_counts(run.data.samples("train"), run.data.labels))
+    prior = prior_entropy(run.data.samples("train"), run.data.labels)
     if not losses:
         return Check(
             name=name,

@@ -2,44 +2,32 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any
 
-import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from torch import Tensor
 
-from tubelet import lora
 from tubelet.classifier import Classifier
 from tubelet.distributed import processes
 from tubelet.errors import ConfigError, DataError
-from tubelet.evaluation.metrics import measure
-from tubelet.loading import open_source
-from tubelet.models.vivit import ViViT
 from tubelet.training.config import Train
 from tubelet.training.curves import Curves
 from tubelet.training.folder import PICTURE, RunFolder
 from tubelet.training.interrupt import Interrupt
 from tubelet.training.learner import Learner, Progress
 from tubelet.training.loss import (
-    balanced_weights,
     class_counts,
-    class_numbers,
-    objective,
     prior_entropy,
     verdict,
 )
-from tubelet.training.mirror import handed
 from tubelet.training.optimizer import set_lr
 from tubelet.training.plot import plot_log
+from tubelet.training.prepare import build_model, class_weights, describe
 from tubelet.training.schedule import lr_factor
-from tubelet.training.stage import Names, Split, Stage, Work, frozen_stage, main_stage, partial_stage
-from tubelet.training.step import precision
-from tubelet.weights.report import LoadReport
-from tubelet.weights.surgeon import fill
+from tubelet.training.stage import Names, Split, Stage, Work
+from tubelet.training.stages import frozen_stage, main_stage, partial_stage
+from tubelet.training.validate import validate
 
 STAGES: dict[str, Callable[[Work], Stage]] = {
     "frozen": frozen_stage,
@@ -88,7 +76,7 @@ def train(run: Train, progress: bool = True) -> Classifier:
             run=run, model=model.to(who.device), who=who, folder=folder, console=console, names=names, splits=splits
         )  # fmt: skip
         counts = class_counts(splits["train"].samples, run.data.labels)
-        prior = prior_entropy(counts)
+        prior = prior_entropy(splits["train"].samples, run.data.labels)
         describe(work, prior, report)
         saved = who.from_first(lambda: folder.checkpoints.newest(console.print))
         place = begin(work, saved, prior)
@@ -104,43 +92,6 @@ def train(run: Train, progress: bool = True) -> Classifier:
                 run_stage(learner, curves, interrupt)
         who.from_first(lambda: finish(work, place, prior))
         return Classifier.load(run.out)
-
-
-def build_model(run: Train) -> tuple[ViViT, LoadReport | None]:
-    """The model at the start of a run, and what became of every tensor of what it starts from, if anything."""
-    config = replace(run.model, classes=run.data.labels.classes)
-    model, report = ViViT(config, torch.Generator().manual_seed(run.seed)), None
-    if run.init is not None:
-        report = fill(model, open_source(run.init.file), run.init.rules, run.data.labels)
-    if run.lora is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.seed)  # peft draws from torch's own source
-            lora.add(model, run.lora)
-    model.checkpoint_activations(run.checkpoint_activations)
-    return model, report
-
-
-def class_weights(run: Train, counts: list[Tensor], device: torch.device) -> list[Tensor | None] | None:
-    """For each head the weight of each class, if the run weighs them; only of heads with one class each."""
-    if run.class_weights == "none":
-        return None
-    pairs = zip(run.data.labels.heads, balanced_weights(counts), strict=True)
-    return [weight.to(device) if head.kind == "single" else None for head, weight in pairs]
-
-
-def describe(work: Work, prior: float, report: LoadReport | None) -> None:
-    """Say what is about to be trained."""
-    heads = ", ".join(f"{len(head.classes)} classes of {head.name}" for head in work.run.data.labels.heads)
-    work.console.print(
-        f"{len(work.splits['train'].samples)} training and {len(work.splits['val'].samples)} validation clips, "
-        f"{heads}; the class frequencies alone give a loss of {prior:.3f}.",
-        highlight=False,
-    )
-    wrong = handed(work.run.data.labels, work.run.flip_swaps) if work.run.view.flip else None
-    if wrong is not None:
-        work.console.print(f"[yellow]{escape(wrong)}[/]", highlight=False)
-    if report is not None:
-        work.console.print(f"Started from {str(report).splitlines()[0]}.", highlight=False)
 
 
 def begin(work: Work, saved: dict[str, Any] | None, prior: float) -> Progress:
@@ -312,39 +263,6 @@ def progress_bar(console: Console) -> Bar:
         TimeRemainingColumn(),
     )
     return Bar(*columns, console=console, transient=True, disable=console.quiet)
-
-
-@torch.no_grad()
-def validate(learner: Learner) -> tuple[float, float]:
-    """Top-1 accuracy, averaged over the heads that have classes, and the loss on the validation clips, one view each.
-
-    Each process computes its share of them, and all measure the whole.
-
-    Raises:
-        DataError: if none of them can be read.
-    """
-    labels, who = learner.labels, learner.stage.who
-    learner.work.model.eval()
-    indices: list[int] = []
-    logits = [torch.empty(0, sum(labels.classes))]
-    targets = [torch.empty(0, sum(labels.classes))]
-    for shown in learner.stage.held_out():
-        with precision(shown.inputs.device, learner.work.run.autocast):
-            said = learner.stage.forward(shown.inputs).float().cpu()
-        if shown.indices:
-            indices.extend(shown.indices)
-            logits.append(said)
-            targets.append(shown.targets.cpu())
-    parts = who.gather((indices, torch.cat(logits), torch.cat(targets)))
-    order = torch.tensor([index for numbers, _, _ in parts for index in numbers], dtype=torch.int64).argsort()
-    if not len(order):
-        raise DataError("None of the validation clips can be read.")
-    together = torch.cat([part for _, part, _ in parts])[order]
-    truth = torch.cat([part for _, _, part in parts])[order]
-    measured = measure(together, class_numbers(truth, labels), labels)
-    heads = [head for head in measured if head.videos]
-    loss = float(objective(together, truth, labels))
-    return sum(head.top1 for head in heads) / max(len(heads), 1), loss
 
 
 def finish(work: Work, place: Progress, prior: float) -> None:

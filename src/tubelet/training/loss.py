@@ -117,26 +117,53 @@ def balanced_weights(counts: Sequence[Tensor]) -> list[Tensor]:
     return weights
 
 
-def prior_entropy(counts: Sequence[Tensor]) -> float:
-    """The loss, in nats, of predicting the class frequencies whatever the video shows; mean over the heads."""
-    entropies: list[Tensor] = []
-    for count in counts:
-        share = count.double() / count.sum()
-        entropies.append(-torch.xlogy(share, share).sum())
-    return float(torch.stack(entropies).mean())
+def prior_entropy(samples: Sequence[Sample], labels: Labels) -> float:
+    """The `objective` of the best answer that is the same whatever the video shows: what learning must fall below.
+
+    That answer is the frequency of each class, of a `number` head the mean of each number. Mean over the heads of
+    what it leaves: the entropy of the classes, in nats; for a `multi` head the sum of the entropies of its classes,
+    each of which holds or not; for a `number` head the mean variance of its numbers.
+    """
+    parts: list[float] = []
+    for number, head in enumerate(labels.heads):
+        said = [label for sample in samples if (label := sample.labels[number]) != UNKNOWN]
+        if head.kind == "number":
+            parts.append(constant_loss(head, torch.tensor(said, dtype=torch.float64)))
+            continue
+        classes = [c for label in said for c in ((label,) if isinstance(label, int) else label)]
+        count = torch.bincount(torch.tensor(classes, dtype=torch.int64), minlength=len(head.classes))
+        parts.append(entropy(head, count.double() / max(len(said), 1)))
+    return sum(parts) / len(parts)
+
+
+def constant_loss(head: Head, targets: Tensor) -> float:
+    """The least loss of a head whose answer is the same for all of these targets, `(B, classes)` without NaN."""
+    if not len(targets):
+        return 0.0  # as `objective` counts it
+    if head.kind == "number":
+        return float(targets.double().var(dim=0, correction=0).mean())
+    return entropy(head, targets.double().mean(dim=0))
+
+
+def entropy(head: Head, share: Tensor) -> float:
+    """Of the classes of a head, each of which holds for a share of the clips, in nats."""
+    found = torch.xlogy(share, share).sum()
+    if head.kind == "multi":
+        found = found + torch.xlogy(1 - share, 1 - share).sum()
+    return -float(found)
 
 
 def verdict(loss: float, prior: float) -> str | None:
     """A plain sentence if training has learned next to nothing from the pixels; None otherwise.
 
     Args:
-        loss: the training cross-entropy without smoothing or class weights, in nats.
+        loss: the training loss without smoothing or class weights.
         prior: `prior_entropy` of the training labels.
     """
-    if not loss >= 0.97 * prior:  # also where heads have no such prior, which is then no number
+    if loss < 0.97 * prior:
         return None
     return (
-        f"Nothing learned: the training loss is {loss:.3f}, and predicting the class frequencies alone, whatever "
-        f"the video shows, gives {prior:.3f}. Look at a few clips as the view shows them, try one batch alone "
-        "(it must over-fit), another learning rate, or a longer warm-up."
+        f"Nothing learned: the training loss is {loss:.3f}, and predicting the class frequencies (of numbers, the "
+        f"mean) alone, whatever the video shows, gives {prior:.3f}. Look at a few clips as the view shows them, try "
+        "one batch alone (it must over-fit), another learning rate, or a longer warm-up."
     )
