@@ -7,29 +7,18 @@ import torch
 from rich.console import Console
 
 from tests.clips import write_motion
+from tests.evaluation.motion import classifier_of
 from tubelet.classifier import Classifier
 from tubelet.data.folders import Folders
 from tubelet.errors import DataError
 from tubelet.evaluation import evaluate
 from tubelet.labels import Head, Labels
-from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
-from tubelet.video.view import View
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_motion(tmp_path_factory.mktemp("motion"), 3, ("train", "test"))
-
-
-def classifier_of(classes: tuple[str, ...]) -> Classifier:
-    config = ViViTConfig(
-        frames=4, size=16, tubelet=(2, 8, 8), width=16, depth=1, heads=2, hidden=16, classes=(len(classes),)
-    )
-    model = ViViT(config)
-    torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
-    view = View(frames=4, stride=1, size=16, resize=20, value_range=(-1.0, 1.0), views="2x3")
-    return Classifier(model, view, Labels.single(classes))
 
 
 def test_the_same_answers_as_predict_one_by_one_with_classes_in_any_order(root: Path, tmp_path: Path):

@@ -100,7 +100,7 @@ def evaluate(
             )
         done = {row.index for row in before}
         mine = batches_of(len(samples), max(chunk // (clips * crops), 1), done)[who.rank :: who.count]
-        found = carry_out(work, mine, folder, who, console, len(done))
+        found = carry_out(work, mine, folder, who, console)
         if folder is None:
             rows = {row.index: row for part in who.gather(found) for row in part}
             results = Results(manifest=manifest, rows=tuple(rows[index] for index in sorted(rows)))
@@ -178,7 +178,6 @@ def carry_out(
     folder: Path | None,
     who: Processes,
     console: Console,
-    done: int,
 ) -> list[VideoResult]:
     """Do this process's share; every batch is on the disk before the next one begins."""
     part = None if folder is None else journal.Part(folder, who.rank, work.manifest.labels)
@@ -197,12 +196,11 @@ def carry_out(
                 found += rows
             else:
                 part.write(rows)
-            done += len(rows)
     except KeyboardInterrupt:
         if folder is not None:
-            others = "" if who.count == 1 else " by this process"
+            done = len(journal.gathered(folder, work.manifest.labels))
             console.print(
-                f"Interrupted: {done} of {work.manifest.videos} videos are done{others} and kept in {folder}. "
+                f"Interrupted: {done} of {work.manifest.videos} videos are done and kept in {folder}. "
                 "The same command goes on.",
                 soft_wrap=True,
             )
