@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from tubelet.data.disk import Disk, check_found
+from tubelet.data.published import Published
 from tubelet.data.rows import Row, in_order, read_rows
-from tubelet.data.source import UNKNOWN, Listed, Listing, Sample
+from tubelet.data.source import UNKNOWN, Listing, Sample
 from tubelet.errors import ConfigError, DataError
 from tubelet.labels import Head, Label, Labels
 
@@ -27,7 +28,7 @@ HELD_OUT = ("P26", "P27", "P28", "P29", "P30", "P31")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpicKitchens(Listed):
+class EpicKitchens(Published):
     """EPIC-Kitchens as it is published: segments of long videos, each with a noun and a verb.
 
     The heads are `noun`, then `verb`, as in the official ViViT: a released checkpoint and these data then agree. The
@@ -54,17 +55,11 @@ class EpicKitchens(Listed):
 
     def __post_init__(self) -> None:
         """Refuse a division of what is divided."""
-        object.__setattr__(self, "root", Path(self.root))
-        object.__setattr__(self, "annotations", Path(self.annotations))
+        super().__post_init__()
         if self.held_out is not None and self.edition != "55":
             raise ConfigError(
                 "held_out is for edition 55: EPIC-Kitchens-100 has a validation split of its own."
             )
-
-    @property
-    def place(self) -> str:
-        """The folder."""
-        return str(self.root)
 
     def read(self) -> Listing:
         """Read the annotations and look which videos are there."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tubelet.data.disk import Disk, check_found
+from tubelet.data.published import Published
 from tubelet.data.rows import Row, read_rows
-from tubelet.data.source import UNKNOWN, Listed, Listing, Sample
+from tubelet.data.source import UNKNOWN, Listing, Sample
 from tubelet.errors import DataError
 from tubelet.labels import Labels
 
@@ -14,7 +15,7 @@ SPLITS = {"train": "train", "val": "val", "validate": "val", "validation": "val"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kinetics(Listed):
+class Kinetics(Published):
     """Kinetics as it is published: CSV files `label,youtube_id,time_start,time_end,split`, one trimmed video a clip.
 
     A video is found by its name, `{youtube_id}_{time_start:06d}_{time_end:06d}`, in whatever folder below the root.
@@ -29,18 +30,6 @@ class Kinetics(Listed):
     """The folder of the videos: flat, by class, or by split and class."""
     annotations: Path
     """The official CSV file, or a folder with one for each split. All are read: the classes are those of all."""
-    image_rate: float | None = None
-    """Frames per second where each clip is a folder of images; None: clips are video files."""
-
-    def __post_init__(self) -> None:
-        """Take paths as text too."""
-        object.__setattr__(self, "root", Path(self.root))
-        object.__setattr__(self, "annotations", Path(self.annotations))
-
-    @property
-    def place(self) -> str:
-        """The folder."""
-        return str(self.root)
 
     def read(self) -> Listing:
         """Read the annotations and look which videos are there."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tubelet.data.disk import Disk, check_found
+from tubelet.data.published import Published
 from tubelet.data.rows import in_order, read_lines, read_rows
-from tubelet.data.source import Listed, Listing, Sample
+from tubelet.data.source import Listing, Sample
 from tubelet.errors import DataError
 from tubelet.labels import Labels
 
@@ -14,7 +15,7 @@ FILES = {"trainingSet.csv": ("train", "training"), "validationSet.csv": ("val", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class MomentsInTime(Listed):
+class MomentsInTime(Published):
     """Moments in Time as it is published: `trainingSet.csv` and `validationSet.csv` without a header.
 
     Their rows are `class/file.mp4,label,agree,disagree`. Classes are in the order of `moments_categories.txt`
@@ -28,21 +29,10 @@ class MomentsInTime(Listed):
     """The folder of `training/class/file.mp4` and `validation/class/file.mp4`."""
     annotations: Path | None = None
     """The folder of the annotations; None: the root."""
-    image_rate: float | None = None
-    """Frames per second where each clip is a folder of images; None: clips are video files."""
-
-    def __post_init__(self) -> None:
-        """Take paths as text too."""
-        object.__setattr__(self, "root", Path(self.root))
-
-    @property
-    def place(self) -> str:
-        """The folder."""
-        return str(self.root)
 
     def read(self) -> Listing:
         """Read the annotations and look which videos are there."""
-        folder = self.root if self.annotations is None else Path(self.annotations)
+        folder = self.annotations or self.root
         classes = read_categories(folder / "moments_categories.txt")
         index = {name: number for number, name in enumerate(classes)}
         disk = Disk.below(self.root, self.image_rate)

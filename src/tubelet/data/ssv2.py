@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tubelet.data.disk import Disk, check_found
+from tubelet.data.published import Published
 from tubelet.data.rows import in_order, read_json
-from tubelet.data.source import UNKNOWN, Listed, Listing, Sample
+from tubelet.data.source import UNKNOWN, Listing, Sample
 from tubelet.errors import DataError
 from tubelet.labels import Labels
 
@@ -17,7 +18,7 @@ PREFIX = "something-something-v2-"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SomethingSomethingV2(Listed):
+class SomethingSomethingV2(Published):
     """Something-Something v2 as it is published: `labels.json`, `train.json`, `validation.json`, `test.json`.
 
     The files may also be called `something-something-v2-train.json` and so on. A class is a template without its
@@ -34,16 +35,6 @@ class SomethingSomethingV2(Listed):
     """The folder of the JSON files."""
     image_rate: float | None = None
     """Frames per second where each clip is a folder of images (12 as published); None: clips are video files."""
-
-    def __post_init__(self) -> None:
-        """Take paths as text too."""
-        object.__setattr__(self, "root", Path(self.root))
-        object.__setattr__(self, "annotations", Path(self.annotations))
-
-    @property
-    def place(self) -> str:
-        """The folder."""
-        return str(self.root)
 
     def read(self) -> Listing:
         """Read the annotations and look which videos are there."""

@@ -1,13 +1,15 @@
 """UCF101 (Soomro et al. 2012, arXiv 1212.0402) and HMDB51 (Kuehne et al. 2011) with their official folds."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from tubelet.data.disk import Disk, check_found
+from tubelet.data.published import Published
 from tubelet.data.rows import in_order, read_lines
-from tubelet.data.source import Fractions, Listed, Listing, Sample, divide
+from tubelet.data.source import Fractions, Listing, Sample, divide
 from tubelet.errors import DataError
 from tubelet.labels import Labels
 
@@ -15,7 +17,43 @@ Fold = Literal[1, 2, 3]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ucf101(Listed):
+class Folded(Published):
+    """A dataset with three official divisions into `train` and `test`; a part of `train` is held out as `val`."""
+
+    root: Path
+    """The folder of the folders of videos."""
+    fold: Fold = 1
+    """Which of the three official divisions."""
+    val: float = 0.15
+    """Share of the groups of the training list held out; 0: none, and there is no split `val`."""
+    seed: int = 0
+    """Another seed holds out other groups."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        super().__post_init__()
+        Fractions(val=self.val, test=0)
+
+    def listing(
+        self, classes: Sequence[str], samples: Sequence[Sample], missing: Iterable[tuple[str, str]]
+    ) -> Listing:
+        """What the lists say, a share of the groups of `train` moved to `val`.
+
+        Args:
+            classes: in their order.
+            samples: the clips that are there.
+            missing: split and name of what is not.
+        """
+        train = [sample for sample in samples if sample.split == "train"]
+        fractions = Fractions(val=self.val, test=0, seed=self.seed)
+        splits = iter(divide(train, fractions, lambda s: s.labels, lambda s: s.group))
+        held_out = [replace(s, split=next(splits)) if s.split == "train" else s for s in samples]
+        absent = check_found(samples, missing, self.root)
+        return Listing(labels=Labels.single(classes), samples=held_out, missing=absent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ucf101(Folded):
     """UCF101 as it is published: `classInd.txt`, `trainlist01.txt`, `testlist01.txt` and `Class/v_Class_g08_c01.avi`.
 
     Classes are in the order of `classInd.txt`. The lists know `train` and `test`; a share `val` of the groups of the
@@ -27,29 +65,8 @@ class Ucf101(Listed):
         DataError: if a file is not what it should be (names the line), or no video is there.
     """
 
-    root: Path
-    """The folder of the folders of videos."""
     annotations: Path
     """The folder of the lists (`ucfTrainTestlist`)."""
-    fold: Fold = 1
-    """Which of the three official divisions."""
-    val: float = 0.15
-    """Share of the groups of the training list held out; 0: none, and there is no split `val`."""
-    seed: int = 0
-    """Another seed holds out other groups."""
-    image_rate: float | None = None
-    """Frames per second where each clip is a folder of images; None: clips are video files."""
-
-    def __post_init__(self) -> None:
-        """Refuse what is no share."""
-        object.__setattr__(self, "root", Path(self.root))
-        object.__setattr__(self, "annotations", Path(self.annotations))
-        Fractions(val=self.val, test=0)
-
-    @property
-    def place(self) -> str:
-        """The folder."""
-        return str(self.root)
 
     def read(self) -> Listing:
         """Read the lists and look which videos are there."""
@@ -91,13 +108,11 @@ class Ucf101(Listed):
                         image_rate=self.image_rate,
                     )
                 )
-        absent = check_found(samples, missing, self.root)
-        held_out = hold_out(samples, Fractions(val=self.val, test=0, seed=self.seed))
-        return Listing(labels=Labels.single(classes), samples=held_out, missing=absent)
+        return self.listing(classes, samples, missing)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hmdb51(Listed):
+class Hmdb51(Folded):
     """HMDB51 as it is published: `{class}_test_split1.txt` with lines `file.avi 0|1|2`, and `class/file.avi`.
 
     1 is the training list, 2 the test list, 0 neither. Classes are in alphabetical order. A share `val` of the groups
@@ -109,29 +124,8 @@ class Hmdb51(Listed):
         DataError: if a file is not what it should be (names the line), or no video is there.
     """
 
-    root: Path
-    """The folder of the folders of videos."""
     annotations: Path
     """The folder of the lists (`testTrainMulti_7030_splits`)."""
-    fold: Fold = 1
-    """Which of the three official divisions."""
-    val: float = 0.15
-    """Share of the groups of the training list held out; 0: none, and there is no split `val`."""
-    seed: int = 0
-    """Another seed holds out other groups."""
-    image_rate: float | None = None
-    """Frames per second where each clip is a folder of images; None: clips are video files."""
-
-    def __post_init__(self) -> None:
-        """Refuse what is no share."""
-        object.__setattr__(self, "root", Path(self.root))
-        object.__setattr__(self, "annotations", Path(self.annotations))
-        Fractions(val=self.val, test=0)
-
-    @property
-    def place(self) -> str:
-        """The folder."""
-        return str(self.root)
 
     def read(self) -> Listing:
         """Read the lists and look which videos are there."""
@@ -166,13 +160,4 @@ class Hmdb51(Listed):
                         image_rate=self.image_rate,
                     )
                 )
-        absent = check_found(samples, missing, self.root)
-        held_out = hold_out(samples, Fractions(val=self.val, test=0, seed=self.seed))
-        return Listing(labels=Labels.single(classes), samples=held_out, missing=absent)
-
-
-def hold_out(samples: list[Sample], fractions: Fractions) -> list[Sample]:
-    """Move a share of the groups of `train` to `val`."""
-    train = [sample for sample in samples if sample.split == "train"]
-    splits = iter(divide(train, fractions, lambda s: s.labels, lambda s: s.group))
-    return [replace(s, split=next(splits)) if s.split == "train" else s for s in samples]
+        return self.listing(classes, samples, missing)
