@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor
-from torchmetrics.functional.classification import multilabel_average_precision
+from torchmetrics.functional.classification import binary_average_precision
 
 from tubelet.evaluation.bootstrap import RESAMPLES, Interval, intervals
 
@@ -41,15 +41,9 @@ def measure_multi(
 ) -> MultiMetrics:
     """The metrics of one head: logits and targets (0 or 1) `(N, classes)`, units `(N,)` (see `intervals`)."""
     count = target.sum(dim=0).int().tolist()
-    found: list[float] = [float("nan")] * len(classes)
-    if len(target):
-        scores = logits.sigmoid()
-        if len(classes) == 1:  # torchmetrics wants two
-            scores, target = scores.repeat(1, 2), target.repeat(1, 2)
-        precision = multilabel_average_precision(scores, target.int(), scores.shape[1], average="none")
-        found = precision.tolist()[: len(classes)]
-        target = target[:, : len(classes)]
-    per_class = [p if n else None for p, n in zip(found, count, strict=True)]
+    scores = logits.double().sigmoid()  # in double precision those of sure models differ still
+    columns = zip(scores.unbind(1), target.int().unbind(1), count, strict=True)
+    per_class = [float(binary_average_precision(score, held)) if n else None for score, held, n in columns]
     present = [p for p in per_class if p is not None]
     resamples = int(min(RESAMPLES, max(MOST_WORK / max(target.numel(), 1), 100)))
     statistics = weighted_precision(logits, target)
