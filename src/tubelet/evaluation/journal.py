@@ -5,6 +5,7 @@ file; when all is done, the rows are put in their order and the parts go away.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tubelet.errors import DataError
@@ -30,12 +31,15 @@ def begin(folder: Path, manifest: Manifest) -> list[VideoResult]:
         folder.mkdir(parents=True, exist_ok=True)
         manifest.write(folder)
         return []
-    differences = Manifest.read(folder).differences(manifest)
+    there = Manifest.read(folder)
+    differences = there.differences(manifest)
     if differences:
         raise DataError(
             f"{folder} holds another evaluation, which is not overwritten: name another folder. What differs:\n  "
             + "\n  ".join(differences)
         )
+    if there.labels != manifest.labels:  # another threshold, which changes no row
+        replace(there, labels=manifest.labels).write(folder)
     if (folder / VIDEOS).is_file():
         for file in parts(folder):  # of one who was killed while tidying up
             file.unlink()

@@ -230,7 +230,7 @@ def table_of(*columns: str) -> Table:
     """A table whose first column is text, and the others numbers."""
     table = Table()
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", no_wrap=number == 0)
     return table
 
 
