@@ -14,7 +14,7 @@ import multiprocessing
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 
@@ -23,62 +23,14 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemaining
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
 from tubelet.recipes.camera_motion.flow import DenseLesson
 from tubelet.recipes.camera_motion.generator import Clips, make_clip
+from tubelet.recipes.camera_motion.recipe import MODEL, CameraMotion
 from tubelet.recipes.camera_motion.scenes import HELD_OUT, PHOTOGRAPHS, Plate, make_plates
-from tubelet.recipes.camera_motion.scoring import CLASSES, as_input, balanced_accuracy, loss_of, predict
+from tubelet.recipes.camera_motion.scoring import as_input, balanced_accuracy, loss_of, predict
 from tubelet.recipes.camera_motion.symmetry import Batch, random_symmetry
 from tubelet.recipes.camera_motion.waves import start_from_motion
-
-MODEL = ViViTConfig(
-    attention="joint",
-    pool="mean",
-    frames=32,
-    size=48,
-    tubelet=(8, 12, 12),
-    width=192,
-    depth=4,
-    heads=4,
-    hidden=384,
-    classes=CLASSES,
-)
-"""Long tubelets: a patch seen over half a second shows its motion to the very first layer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CameraMotion:
-    """The recipe: all that fixes a run."""
-
-    model: ViViTConfig = MODEL
-    clips: Clips = field(default_factory=lambda: Clips(seed=1))
-    textures: int = 160
-    """Procedural plates beside the photographs."""
-    steps: int = 3600
-    batch: int = 64
-    fresh: int = 12
-    """New clips in every step; the others of a batch come from the pool."""
-    pool: int = 6144
-    learning_rate: float = 7e-4
-    warmup: int = 200
-    weight_decay: float = 0.05
-    max_grad_norm: float = 1.0
-    held_out: int = 512
-    """Clips of scenes of their own on which the log's accuracies are measured."""
-    seed: int = 1
-
-    def settings(self, index: int) -> Clips:
-        """The generator's settings for clip `index`: every clip has a difficulty of its own, drawn towards hard.
-
-        Easy clips show strong moves, often one at a time, in clean pictures.
-        """
-        hard = math.sqrt(index * GOLDEN % 1)
-        return replace(self.clips, easiest=0.4 * (1 - hard), harm=hard, objects=hard, single=0.5 - 0.2 * hard)
-
-
-GOLDEN = (math.sqrt(5) - 1) / 2
-"""Multiples of it fill [0, 1) evenly from the first on."""
 
 
 def plates_of(seed: int, textures: int, *, validation: bool) -> list[Plate]:
@@ -115,7 +67,11 @@ def stream(workers: Pool, start: int, chunk: int, ahead: int) -> Iterator[Batch]
 
 
 def rate_at(recipe: CameraMotion, step: int) -> float:
-    """Learning rate: linear warm-up, then a cosine to zero."""
+    """Learning rate: linear warm-up, then a cosine to zero.
+
+    The rate is whole one step before those of `training.schedule`, and unlike `training.optimizer.build_optimizer`
+    the run decays positions, and trains the lesson's layers. The model in the box was made so: they stay apart.
+    """
     place = max(0, step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
     return recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * place))
 
