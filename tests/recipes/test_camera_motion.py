@@ -260,6 +260,14 @@ def test_the_model_starts_with_motion() -> None:
     assert float(torch.corrcoef(torch.stack([right_minus_left, batch.rates[120:, 0]]))[0, 1]) > 0.4
 
 
+def test_a_seed_says_what_every_layer_starts_from() -> None:
+    recipe, found = recipe_module.CameraMotion(), list[list[torch.Tensor]]()
+    for number in range(2):
+        torch.manual_seed(number)
+        found.append(recipe_module.Trainer(recipe).parameters)
+    assert all(map(torch.equal, *found))
+
+
 def test_the_recipe_trains_resumes_and_packs(
     tmp_path, monkeypatch: pytest.MonkeyPatch, plates: list[Plate]
 ) -> None:

@@ -90,7 +90,9 @@ class Trainer:
         self.recipe = recipe
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.model = ViViT(recipe.model, self.generator)
-        self.lesson = DenseLesson(self.model)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)  # its layers draw from torch's own source
+            self.lesson = DenseLesson(self.model)
         self.parameters = [*self.model.parameters(), *self.lesson.parameters()]
         decayed = [p for p in self.parameters if p.ndim > 1]
         plain = [p for p in self.parameters if p.ndim <= 1]
