@@ -1,10 +1,10 @@
-"""The same training by Tubelet and by `transformers`: same Model 1, weights, clips, order, optimiser and schedule.
+"""The same training by Tubelet and by `transformers`: same Model 1, weights, clips, order, optimiser, schedule.
 
-`python benchmarks/matched_training.py GRID_WORDS_CSV DEIT_FILE --json benchmarks/matched_training.json` starts ViViT Model 1
-from an image ViT, writes it as a Hugging Face folder, loads that with `VivitForVideoClassification`, and trains both on
-spoken words, a step of each in turn. What should come out: the same losses, step by step, until rounding has
-grown, and then the same accuracy within the spread of two draws of the order (`--seed`). Without dropout, of which each
-side would draw its own. `transformers` has the loop that its documentation shows, around torch's AdamW.
+`python benchmarks/matched_training.py GRID_WORDS_CSV DEIT_FILE --json benchmarks/matched_training.json` starts ViViT
+Model 1 from an image ViT, writes it as a Hugging Face folder, loads that with `VivitForVideoClassification`, and
+trains both on spoken words, a step of each in turn. What should come out: the same losses, step by step, until
+rounding has grown, and then the same accuracy within the spread of two orders (`--seed`). Without dropout, of which
+each side would draw its own. `transformers` has the loop that its documentation shows, around torch's AdamW.
 """
 
 import argparse
@@ -44,10 +44,10 @@ def words(file: Path) -> Table:
     )  # fmt: skip
 
 
-def decoded(source: Table, split: str) -> tuple[Tensor, Tensor]:
+def decoded(source: Table, split: str, view: tubelet.View = VIEW) -> tuple[Tensor, Tensor]:
     """All clips of a split, uint8 (N, F, C, H, W), and their classes (N,)."""
     samples = list(source.samples(split))
-    dataset = ClipDataset(samples, VIEW, views="1x1")
+    dataset = ClipDataset(samples, view, views="1x1")
     clips = [dataset[number] for number in range(len(samples))]
     kept = [(clip.pixels, sample.labels[0]) for clip, sample in zip(clips, samples, strict=True)]
     pixels = torch.cat([one for one, _ in kept if one is not None])
@@ -81,17 +81,27 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     config = tubelet.start_config(
         arguments.init, frames=8, size=48, depth=arguments.depth, classes=source.labels.classes
     )
-    ours = tubelet.start_from(arguments.init, config, rules=Start(inflation="average"), labels=source.labels).model
+    ours = tubelet.start_from(
+        arguments.init, config, rules=Start(inflation="average"), labels=source.labels
+    ).model
     with tempfile.TemporaryDirectory() as scratch:
-        plain = replace(VIEW, region=None, fit="shorter_side")  # its processor is not used: both get the same tensors
+        plain = replace(
+            VIEW, region=None, fit="shorter_side"
+        )  # its processor is not used: both get the same tensors
         write_huggingface(ours, plain, source.labels, Path(scratch, "start"))
-        theirs = VivitForVideoClassification.from_pretrained(Path(scratch, "start"), attn_implementation="sdpa")
+        theirs = VivitForVideoClassification.from_pretrained(
+            Path(scratch, "start"), attn_implementation="sdpa"
+        )
     settings = Optimizer(lr=arguments.lr, weight_decay=0.05)
     learning = Learning(labels=source.labels, optimizer=settings, seed=0)
     step = Step(ours.train(), ours, build_optimizer(ours, settings), learning)
     named = list(theirs.train().named_parameters())
     groups = [
-        {"params": [p for n, p in named if decays(n, p) == matrices], "scale": 1.0, "weight_decay": 0.05 * matrices}
+        {
+            "params": [p for n, p in named if decays(n, p) == matrices],
+            "scale": 1.0,
+            "weight_decay": 0.05 * matrices,
+        }
         for matrices in (True, False)
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas)
