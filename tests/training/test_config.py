@@ -36,6 +36,7 @@ FLIPPED = replace(RUN.view, flip=True)
         ({"lora": 4}, "give init"),
         ({"lora": 0}, "lora=0"),
         ({"trainable_blocks": 3}, "trainable_blocks=3 of a model of 2"),
+        ({"partial": Partial(blocks=1), "sharded": True}, "partial is not for sharded=True"),
         ({"partial": Partial(blocks=3)}, "partial.blocks=3 of a model of 2"),
         ({"optimizer": Optimizer(layer_decay=0.5)}, "there is none"),
         ({"replicas": 0}, "replicas=0"),

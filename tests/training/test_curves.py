@@ -10,6 +10,7 @@ from tests.clips import write_motion
 from tests.training.runs import log_of, run_of
 from tubelet.errors import ConfigError
 from tubelet.training import train
+from tubelet.training.curves import Curves
 
 
 def test_a_package_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -61,3 +62,14 @@ def test_tensorboard_holds_the_numbers_of_the_log(tmp_path: Path):
     read = {name: [(p.step, p.value) for p in found.Scalars(name)] for name in found.Tags()["scalars"]}
     assert read == wanted
     assert [len(read[name]) for name in ("step_loss", "val_top1")] == [4, 2]
+
+
+def test_tensorboard_takes_back_what_comes_again(tmp_path: Path):
+    run = run_of(tmp_path, tmp_path / "out", tensorboard=True)
+    for taken, steps in ((0, (1, 2, 3, 4)), (2, (3, 4, 5))):
+        curves = Curves(run, taken)
+        for step in steps:
+            curves.add(step, {"lr": step + taken})
+        curves.close()
+    found = EventAccumulator(str(run.out / "tensorboard")).Reload()
+    assert [(p.step, p.value) for p in found.Scalars("lr")] == [(1, 1), (2, 2), (3, 5), (4, 6), (5, 7)]

@@ -201,6 +201,10 @@ class Train:
                 "sam and clip='per_replica' look at the gradient of each replica group by itself: neither with "
                 "sharded=True nor with precision='fp16'."
             )
+        if self.sharded and self.partial is not None:
+            raise ConfigError(
+                "partial is not for sharded=True: FSDP2 does not follow what learns from one stage to the next."
+            )
         if self.workers < 0:
             raise ConfigError(f"workers={self.workers} is below 0.")
         if self.model.frames != self.view.frames:

@@ -10,16 +10,22 @@ from tubelet.training.config import Train
 class Curves:
     """Sends numbers to what the run asks for; to nothing, where it asks for none.
 
+    Args:
+        run: what it asks for.
+        taken: steps of the run that are done: points after them, of a run that was killed, are taken back.
+
     Raises:
         ConfigError: if it asks for a package that is not installed.
     """
 
-    def __init__(self, run: Train) -> None:
+    def __init__(self, run: Train, taken: int = 0) -> None:
         self._board: Any = None
         self._wandb: Any = None
         if run.tensorboard:
             board = needed("torch.utils.tensorboard", "tensorboard")
-            self._board = board.SummaryWriter(str(run.out / "tensorboard"))
+            self._board = board.SummaryWriter(
+                str(run.out / "tensorboard"), purge_step=taken + 1 if taken else None
+            )
         if run.wandb is not None:
             self._wandb = needed("wandb", "wandb").init(
                 project=run.wandb, name=run.out.resolve().name, dir=str(run.out), config=run.to_dict()

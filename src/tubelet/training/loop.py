@@ -80,7 +80,7 @@ def train(run: Train, progress: bool = True) -> Classifier:
         describe(work, prior, report)
         saved = who.from_first(lambda: folder.checkpoints.newest(console.print))
         place = begin(work, saved, prior)
-        with curves_of(work) as curves, Interrupt() as interrupt:
+        with curves_of(work, place.taken) as curves, Interrupt() as interrupt:
             for name, build in STAGES.items():
                 if lies_behind(run, place, name):
                     continue
@@ -131,9 +131,9 @@ def is_over(run: Train, place: Progress, epochs: int) -> bool:
 
 
 @contextmanager
-def curves_of(work: Work) -> Generator[Curves | None]:
+def curves_of(work: Work, taken: int) -> Generator[Curves | None]:
     """The curves beside the log, on the process that writes."""
-    curves = Curves(work.run) if work.folder.writes else None
+    curves = Curves(work.run, taken) if work.folder.writes else None
     try:
         yield curves
     finally:
