@@ -1,5 +1,6 @@
 """Results made up for the tests of metrics: no video and no model behind them."""
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def results_of(
             video=f"{index}.mp4",
             path=f"{index}.mp4",
             labels=label,
-            logits=None if numbers.isnan().any() else tuple(numbers.tolist()),
+            logits=None if numbers.isnan().any() else array("f", numbers.tolist()),
             views=12,
             seconds=0.5,
             group=groups[index] if groups else None,

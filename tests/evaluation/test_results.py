@@ -2,7 +2,6 @@ import csv
 import json
 import math
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,8 +48,7 @@ def results(tmp_path: Path) -> Results:
 def test_read_back_to_the_bit(results: Results, tmp_path: Path):
     found = read_results(tmp_path / "out")
     assert found.manifest == results.manifest
-    for one, other in zip(found.rows, results.rows, strict=True):
-        assert replace(one, logits=None) == replace(other, logits=None)
+    assert found.rows == results.rows
     assert torch.equal(found.logits(), results.logits())
     one, other = (report(r).to_dict() for r in (found, results))
     assert json.dumps(one) == json.dumps(other)
@@ -86,7 +84,7 @@ def test_csv(results: Results, tmp_path: Path):
     assert [row["video"] for row in rows] == [f"{i}.mp4" for i in range(5)]
     assert rows[1]["word.label"] == "no, ä"
     assert json.loads(rows[0]["does.label"]) == ["walk", "talk"]
-    assert tuple(json.loads(rows[0]["word.logits"])) == pytest.approx(results.rows[0].logits[:3])  # type: ignore[index]
+    assert tuple(json.loads(rows[0]["word.logits"])) == pytest.approx(list(results.rows[0].logits[:3]))  # type: ignore[index]
     assert (rows[3]["error"], rows[3]["word.logits"], rows[3]["id"], rows[3]["group"]) == (
         "broken",
         "",
@@ -101,7 +99,7 @@ def test_parquet(results: Results, tmp_path: Path):
     for row, one in zip(rows, results.rows, strict=True):
         assert (row["video"], row["views"], row["error"]) == (one.video, one.views, one.error)
         assert row["word.logits"] is None or torch.equal(
-            torch.tensor(row["word.logits"]), torch.tensor(one.logits or ())[:3]
+            torch.tensor(row["word.logits"]), torch.tensor(one.logits)[:3]
         )
     assert [len(row["word.top"]) for row in rows] == [3, 3, 3, 0, 3]
 

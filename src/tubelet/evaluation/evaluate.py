@@ -1,6 +1,7 @@
 """`evaluate`: a classifier on a split of a source, every video counted; killed, it goes on where it was."""
 
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,7 @@ class Work:
             rows = [self.row(index, seconds, error=why) for index, why in batch.errors]
             for index, numbers in zip(batch.indices, logits, strict=True):
                 if finite(numbers):
-                    rows.append(self.row(index, seconds, logits=tuple(numbers), views=batch.views))
+                    rows.append(self.row(index, seconds, logits=array("f", numbers), views=batch.views))
                 else:
                     rows.append(self.row(index, seconds, error="The model's outputs are not finite numbers."))
             yield rows

@@ -2,6 +2,7 @@
 
 import json
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,9 @@ class VideoResult:
     """See `Sample`."""
     labels: tuple[Label, ...]
     """For each head of the classifier, in its numbers."""
-    logits: tuple[float, ...] | None
-    """Averaged over the views, of all heads, float32; None where there is an error."""
+    logits: "array[float] | None"
+    """Averaged over the views, of all heads, float32 (`array("f")`: small, and equal or not as a whole); None where
+    there is an error."""
     views: int
     """Number of views that were averaged."""
     seconds: float
@@ -86,7 +88,8 @@ class VideoResult:
     def from_dict(cls, values: dict[str, Any], labels: Labels) -> Self:
         """The inverse of `to_dict`."""
         heads = [values["heads"][head.name] for head in labels.heads]
-        logits = None if heads[0]["logits"] is None else tuple(x for head in heads for x in head["logits"])
+        absent = heads[0]["logits"] is None
+        logits = None if absent else array("f", [x for head in heads for x in head["logits"]])
         given = {name: value for name, value in values.items() if name != "heads"}
         said = tuple(label_of(head, found["label"]) for head, found in zip(labels.heads, heads, strict=True))
         return cls(**given, labels=said, logits=logits)
@@ -120,8 +123,8 @@ class Results:
 
     def logits(self) -> Tensor:
         """Those of the answered videos, float32 `(N, sum(classes))`."""
-        found = [row.logits for row in self.answered]
-        return torch.tensor(found, dtype=torch.float32).reshape(-1, sum(self.labels.classes))
+        found = [torch.tensor(row.logits) for row in self.answered if row.logits is not None]
+        return torch.stack(found) if found else torch.empty(0, sum(self.labels.classes))
 
     def targets(self) -> Tensor:
         """The labels of the answered videos, float32 `(N, sum(classes))`, as `Labels.targets` has them."""
