@@ -114,3 +114,11 @@ def test_pooling() -> None:
         ("sum", [4, 6]),
     ):
         assert pool_tokens(tokens, pool)[0].tolist() == expected
+
+
+def test_tokens_without_the_axis_of_attention_are_refused() -> None:
+    """Else the heads would be taken for the axis, and tokens would never meet."""
+    layer = Attention(8, heads=2, head_dim=4, axes=(2,), qkv_bias=True, dropout=0.0)
+    with pytest.raises(ValueError, match=r"takes tokens of 4 axes or more.*\(2, 3, 8\)"):
+        layer(torch.zeros(2, 3, 8))
+    assert layer(torch.zeros(2, 5, 3, 8)).shape == (2, 5, 3, 8)

@@ -61,7 +61,16 @@ class Attention(nn.Module):
         self.out = nn.Linear(heads * head_dim, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """`(B, *grid, D)` to `(B, *grid, D)`."""
+        """`(B, *grid, D)` to `(B, *grid, D)`.
+
+        Raises:
+            ValueError: if the grid has not the axes that attention runs along.
+        """
+        if tokens.ndim < max(self.axes) + 2:
+            raise ValueError(
+                f"Attention along axis {max(self.axes)} of the grid takes tokens of {max(self.axes) + 2} axes or "
+                f"more, (batch, ..., width); these have {tuple(tokens.shape)}."
+            )
         projections = (self.query, self.key, self.value)
         query, key, value = (p(tokens).unflatten(-1, (self.heads, -1)) for p in projections)
         dropout = self.dropout if self.training else 0.0
