@@ -97,6 +97,8 @@ def test_a_flipped_clip_says_so() -> None:
         ({"rand_augment_set": "corrected"}, "has no effect without rand_augment"),
         ({"rand_augment_set": "torchvision"}, "must be one of 'official', 'corrected'"),
         ({"erase": 1.5}, "a probability"),
+        ({"trim": 0.1}, "trim is for uniform=True"),
+        ({"trim": 0.5, "stride": None, "uniform": True}, "from 0 to below 0.5"),
         ({"colour": (0.8, 1.1)}, "two probabilities"),
         ({"colour": (0.8, 0.1), "channels": 1}, "made for 3 channels"),
         ({"rand_augment": (2, 15), "channels": 1}, "made for 3 channels"),
@@ -106,6 +108,21 @@ def test_nonsense_is_refused_with_a_sentence(fields: dict[str, Any], sentence: s
     with pytest.raises(ConfigError) as caught:
         replace(VIEW, **fields)
     assert sentence in str(caught.value)
+
+
+def test_a_trimmed_clip_begins_and_ends_inside_the_video() -> None:
+    view = View(frames=5, uniform=True, size=8, value_range=(0.0, 1.0))
+    trimmed = replace(view, trim=0.2)
+    drawn = [trimmed.train_indices(20, None, generator(seed)).tolist() for seed in range(200)]
+    whole = [view.train_indices(20, None, generator(seed)).tolist() for seed in range(200)]
+    assert {min(c[0] for c in drawn), max(c[-1] for c in drawn)} == {0, 19}
+    assert max(c[0] for c in drawn) > max(c[0] for c in whole)  # begins up to four frames later
+    assert min(c[-1] for c in drawn) < min(c[-1] for c in whole)
+    assert all(0 <= c[0] <= 7 and 12 <= c[-1] <= 19 and c == sorted(c) for c in drawn)
+    assert len({c[-1] - c[0] for c in drawn}) > 5  # its speed differs
+    assert trimmed.train_indices(1, None, generator(0)).tolist() == [0] * 5
+    tested = [v.test_indices(20).tolist() for v in (view, trimmed)]
+    assert tested[0] == tested[1]
 
 
 def test_a_dictionary_and_back() -> None:

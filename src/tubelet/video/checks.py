@@ -150,6 +150,12 @@ def _check_augmentation(view: "View") -> None:
             )
     elif view.rand_augment_set != "official":
         raise ConfigError(f"rand_augment_set={view.rand_augment_set!r} has no effect without rand_augment.")
+    if not _is_number(view.trim) or not 0 <= view.trim < 0.5:
+        raise ConfigError(
+            f"trim={view.trim!r}; it is a share of the video at either end, from 0 to below 0.5."
+        )
+    if view.trim and not view.uniform:
+        raise ConfigError("trim is for uniform=True; other views draw where a clip begins in any case.")
     if not _is_number(view.erase) or not 0 <= view.erase <= 1:
         raise ConfigError(f"erase={view.erase!r}; it is a probability, from 0 to 1.")
     if view.colour is not None and not all(0 <= p <= 1 for p in _numbers(view.colour, 2, "colour")):

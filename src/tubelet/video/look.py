@@ -134,7 +134,12 @@ def train_clip(
     """(F,) frames of a random clip."""
     if clock is None:
         phase = float(torch.rand((), generator=generator, dtype=torch.float64))
-        return clips.uniform_clip(length, view.frames, phase, view.short)
+        first, last = 0, length
+        if view.trim:
+            shares = torch.rand(2, generator=generator, dtype=torch.float64) * view.trim
+            left, right = torch.floor(shares * length + 0.5).long().tolist()
+            first, last = min(left, length - 1), max(length - right, left + 1)
+        return first + clips.uniform_clip(min(last, length) - first, view.frames, phase, view.short)
     return clips.clip(clock, clips.draw_start(clock, view.frames, generator), view.frames, view.short)
 
 

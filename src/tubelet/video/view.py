@@ -76,6 +76,9 @@ class View:
     """From one window to the next, in frames of a clip. None: `frames`, so that windows neither overlap nor miss."""
     jitter: tuple[float, float] | None = None
     """Training: factors (min, max) by which height and width are scaled, independently, before the crop."""
+    trim: float = 0.0
+    """Training, with `uniform`: up to this share of the video is left out at its beginning, and at its end, drawn for
+    each clip. It moves the borders of an action, and its speed."""
     flip: bool = False
     """Training: mirror left and right half of the time. Wrong where left and right are in the labels."""
     rand_augment: tuple[int, float] | None = None
