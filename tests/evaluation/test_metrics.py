@@ -30,3 +30,13 @@ def test_a_head_that_nobody_labelled():
     (head,) = measure(torch.randn(2, 2), torch.full((2, 1), UNKNOWN), Labels.single(("a", "b")))
     assert head.videos == 0
     assert math.isnan(head.top1)
+    assert head.auc is None
+
+
+def test_the_area_under_the_roc_curve():
+    """Of the four pairs of a right-hand and a left-hand video two are in order, and one is even."""
+    labels = Labels.single(("left", "right"))
+    logits = torch.tensor([[0.0, 3.0], [0.0, 1.0], [0.0, 2.0], [0.0, 1.0]])
+    (head,) = measure(logits, torch.tensor([[1], [1], [0], [0]]), labels)
+    assert head.auc == pytest.approx(2.5 / 4)
+    assert measure(logits, torch.tensor([[1]] * 4), labels)[0].auc is None

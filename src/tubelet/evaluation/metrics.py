@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_accuracy
+from torchmetrics.functional.classification import binary_auroc, multiclass_accuracy
 
 from tubelet.data.source import UNKNOWN
 from tubelet.evaluation.bootstrap import Interval, intervals, weighted_mean
@@ -40,6 +40,9 @@ class HeadMetrics:
     """The right answer is among the best five; None for a head of five classes or fewer."""
     balanced: float
     """Mean over the classes that occur of the share of their videos that is right."""
+    auc: float | None = None
+    """Area under the ROC curve: how often a video of the second class has a higher probability of it than one of the
+    first; of a head of two classes that both occur."""
     cross_entropy: float
     """Mean negative log probability of the right answer, in nats."""
     frequent: float
@@ -103,11 +106,17 @@ def measure_head(name: str, classes: Sequence[str], logits: Tensor, target: Tens
         top1=float(accuracy("micro")),
         top5=float(accuracy("micro", 5)) if len(classes) > 5 else None,
         balanced=sum(present) / len(present),
+        auc=float(binary_auroc(logits[:, 1] - logits[:, 0], target)) if two_sided(count) else None,
         cross_entropy=float(torch.nn.functional.cross_entropy(logits, target)),
         frequent=int(count.max()) / len(target),
         per_class=dict(zip(classes, per_class, strict=True)),
         count_per_class=dict(zip(classes, count.tolist(), strict=True)),
     )
+
+
+def two_sided(count: Tensor) -> bool:
+    """Whether a head has two classes, and videos of both."""
+    return len(count) == 2 and bool(count.all())
 
 
 def head_intervals(logits: Tensor, target: Tensor, units: Tensor) -> dict[str, Interval]:

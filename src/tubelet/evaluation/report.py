@@ -103,7 +103,7 @@ class Report:
         return any(head.intervals for head in self.heads)
 
     def _singles(self, per_class: bool) -> Table:
-        table = table_of("head", "videos", "top-1", "top-5", "balanced", "most frequent class", "nats", "ECE")
+        table = table_of("head", "videos", "top-1", "top-5", "balanced", "AUC", "most frequent class", "nats", "ECE")
         for head in self.heads:
             if not isinstance(head, HeadMetrics):
                 continue
@@ -112,6 +112,7 @@ class Report:
                 head.name,
                 str(head.videos),
                 *(share(getattr(head, name), found.get(name)) for name in ("top1", "top5", "balanced")),
+                "" if head.auc is None else f"{head.auc:.3f}",
                 share(head.frequent),
                 f"{head.cross_entropy:.3f}",
                 "" if head.calibration is None else f"{head.calibration.ece:.3f}",
