@@ -28,6 +28,11 @@ from tubelet.models.variants import VARIANTS, variant
         ({"temporal_depth": 4}, "belongs to the factorised encoder"),
         ({"attention": "factorised_encoder", "temporal_depth": -1}, "below 0"),
         ({"attention": "factorised_encoder", "temporal_heads": 7}, "temporal_heads=7"),
+        ({"centre_frames": True}, "centre_frames is for Model 2"),
+        (
+            {"attention": "factorised_encoder", "temporal_depth": 0, "centre_frames": True},
+            "centre_frames is for",
+        ),
         ({"order": "time_space"}, "belongs to factorised self-attention"),
         ({"attention": "factorised_self_attention", "pool": "class"}, "no class token"),
         ({"attention": "factorised_dot_product", "pool": "class"}, "no class token"),

@@ -263,3 +263,36 @@ def test_a_hollow_model_is_filled(positions: Any) -> None:
     video = clip(config)
     assert torch.equal(hollow(video), model(video))
     assert all(parameter.requires_grad for parameter in hollow.parameters())
+
+
+TWO = replace(SMALL, attention="factorised_encoder")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"pool": "mean"},
+        {"temporal_depth": 0},
+        {"representation": 5},
+        {"pool": "max"},
+        {"centre_frames": True},
+    ],
+)
+def test_model_2_in_two_halves(fields: dict[str, Any]):
+    model, video = ViViT(replace(TWO, **fields)).eval(), torch.randn(2, 2 * T, 3, 4 * H, 4 * W)
+    vectors = model.frame_vectors(video)
+    assert vectors.shape == (2, T, 24)
+    torch.testing.assert_close(model.features_of_frames(vectors), model.features(video))
+
+
+def test_centred_frames_tell_what_changes_alone():
+    vectors, still = torch.randn(2, T, 24), torch.randn(2, 1, 24)
+    plain, centred = (ViViT(replace(TWO, centre_frames=centre)).eval() for centre in (False, True))
+    centred.load_state_dict(plain.state_dict())  # no parameter of its own
+    torch.testing.assert_close(
+        centred.features_of_frames(vectors + still), centred.features_of_frames(vectors)
+    )
+    middle = vectors - vectors.mean(1, keepdim=True)
+    torch.testing.assert_close(centred.features_of_frames(vectors), plain.features_of_frames(middle))
+    assert not torch.allclose(plain.features_of_frames(vectors + still), plain.features_of_frames(vectors))

@@ -69,6 +69,9 @@ class ViViTConfig:
     """Model 2: attention heads of the temporal encoder. None: `heads`."""
     temporal_hidden: int | None = None
     """Model 2: hidden size of the temporal encoder's MLPs. None: `hidden`."""
+    centre_frames: bool = False
+    """Model 2: take the mean over time off the frame vectors before the temporal encoder, which then sees what
+    changes in the clip and not what is there. Not in the paper."""
     classes: tuple[int, ...] = (400,)
     """Number of classes of each head."""
     pool: Pool | None = None
@@ -217,6 +220,10 @@ def check_together(config: ViViTConfig) -> None:
     temporal = config.temporal_depth
     if temporal is not None and (not isinstance(temporal, int) or not 0 <= temporal <= LARGEST):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"temporal_depth={temporal!r} is below 0, above {LARGEST:,} or no whole number.")
+    if config.centre_frames and (not factorised_encoder or config.temporal_depth == 0):
+        raise ConfigError(
+            "centre_frames is for Model 2 with a temporal encoder: attention='factorised_encoder'."
+        )
     if config.order is not None and config.attention != "factorised_self_attention":
         raise ConfigError(f"order belongs to factorised self-attention; attention is {config.attention!r}.")
     if config.pool == "class" and config.attention.startswith("factorised_") and not factorised_encoder:

@@ -76,18 +76,31 @@ class ViViT(nn.Module):
 
     def features(self, video: Tensor) -> Tensor:
         """What the head sees: `(B, D)`, or `(B, representation)`. Takes what `forward` takes."""
+        if self.encoder is None:
+            return self.features_of_frames(self.frame_vectors(video))
         tokens = self.embed(video)
         grid: Grid = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
-        pool = self.config.pool or "class"
-        if self.encoder is not None:
-            vector = pool_tokens(self.encoder(tokens.flatten(1, 3), grid), pool)
-        else:
-            assert self.spatial is not None
-            frames = pool_tokens(self.spatial(tokens.flatten(2, 3), (1, *grid[1:])), pool)  # (B, T, D)
-            if self.temporal is None:
-                vector = frames.mean(dim=1)
-            else:
-                vector = pool_tokens(self.temporal(frames, (grid[0], 1, 1)), pool)
+        return self._finished(
+            pool_tokens(self.encoder(tokens.flatten(1, 3), grid), self.config.pool or "class")
+        )
+
+    def frame_vectors(self, video: Tensor) -> Tensor:
+        """Model 2: what the spatial encoder says of each tubelet in time, `(B, F, C, H, W)` to `(B, T, D)`."""
+        assert self.spatial is not None, "only Model 2 has a spatial encoder"
+        tokens = self.embed(video)
+        grid = (1, tokens.shape[2], tokens.shape[3])
+        return pool_tokens(self.spatial(tokens.flatten(2, 3), grid), self.config.pool or "class")
+
+    def features_of_frames(self, vectors: Tensor) -> Tensor:
+        """Model 2: the rest of `features`, of frame vectors `(B, T, D)`."""
+        if self.config.centre_frames:
+            vectors = vectors - vectors.mean(dim=1, keepdim=True)
+        if self.temporal is None:
+            return self._finished(vectors.mean(dim=1))
+        tokens = self.temporal(vectors, (vectors.shape[1], 1, 1))
+        return self._finished(pool_tokens(tokens, self.config.pool or "class"))
+
+    def _finished(self, vector: Tensor) -> Tensor:
         if self.pooled_norm is not None:
             vector = self.pooled_norm(vector)
         return vector if self.representation is None else self.representation(vector).tanh()

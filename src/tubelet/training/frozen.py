@@ -12,26 +12,8 @@ from torch import Tensor, nn
 from tubelet.data.dataset import Batch
 from tubelet.errors import ConfigError
 from tubelet.layers.embedding import sinusoidal_1d
-from tubelet.layers.encoder import pool_tokens
 from tubelet.models.vivit import ViViT
 from tubelet.video.view import View
-
-
-def frame_vectors(model: ViViT, video: Tensor) -> Tensor:
-    """What the spatial encoder says of each tubelet in time: `(B, F, C, H, W)` to `(B, T, D)`."""
-    assert model.spatial is not None, "only Model 2 has a spatial encoder"
-    tokens = model.embed(video)
-    grid = (1, tokens.shape[2], tokens.shape[3])
-    return pool_tokens(model.spatial(tokens.flatten(2, 3), grid), model.config.pool or "class")
-
-
-def logits_of(model: ViViT, vectors: Tensor) -> Tensor:
-    """The rest of the model: frame vectors `(B, T, D)` to logits `(B, sum(classes))`."""
-    if model.temporal is None:
-        vector = vectors.mean(dim=1)
-    else:
-        vector = pool_tokens(model.temporal(vectors, (vectors.shape[1], 1, 1)), model.config.pool or "class")
-    return model.head(vector if model.representation is None else model.representation(vector).tanh())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +40,7 @@ def store(
         errors.extend(batch.errors)
         if batch.indices:
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                found = frame_vectors(model, view.finish(batch.pixels.to(device), batch.colour))
+                found = model.frame_vectors(view.finish(batch.pixels.to(device), batch.colour))
             vectors.append(found.float().cpu())
             targets.append(batch.targets)
             indices.extend(batch.indices)
@@ -98,11 +80,12 @@ def calibrate(model: ViViT, vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Standardise the frame vectors by the spatial encoder's last norm.
 
     The pooled vector moves with the norm's scale and offset, so both are set such that `vectors` would have
-    had zero mean and unit deviation in every feature. A feature that hardly moves at all is not blown up.
+    had zero mean and unit deviation in every feature; of a model with `centre_frames` unit deviation from the mean
+    over their clip. A feature that hardly moves at all is not blown up.
 
     Args:
         model: Model 2 with a final norm, whose tokens are pooled by `class`, `first` or `mean`; changed in place.
-        vectors: its frame vectors over the training clips, `(..., D)`.
+        vectors: its frame vectors over the training clips, `(..., T, D)`.
 
     Returns:
         The mean and deviation, `(D,)` each, that were taken off.
@@ -118,6 +101,8 @@ def calibrate(model: ViViT, vectors: Tensor) -> tuple[Tensor, Tensor]:
         )
     flat = vectors.flatten(0, -2).double()
     mean, std = flat.mean(dim=0), flat.std(dim=0)
+    if model.config.centre_frames:
+        std = (vectors - vectors.mean(dim=-2, keepdim=True)).flatten(0, -2).double().std(dim=0)
     std = std.clamp(min=0.01 * float(std.mean())).clamp(min=1e-6)
     mean, std = mean.to(norm.weight), std.to(norm.weight)
     norm.weight.div_(std)

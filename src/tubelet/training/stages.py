@@ -14,7 +14,7 @@ from tubelet.distributed import Processes, shard
 from tubelet.errors import DataError
 from tubelet.models.vivit import ViViT
 from tubelet.training.config import Optimizer
-from tubelet.training.frozen import Stored, calibrate, common, joined, logits_of, sine_positions, store
+from tubelet.training.frozen import Stored, calibrate, common, joined, sine_positions, store
 from tubelet.training.stage import Portion, Shown, Stage, Work
 from tubelet.training.step import Group
 
@@ -77,7 +77,7 @@ def frozen_stage(work: Work) -> Stage:
         who=Processes(device=device),
         training=training,
         held_out=held_out,
-        forward=lambda vectors: logits_of(model, vectors),
+        forward=lambda vectors: model.head(model.features_of_frames(vectors)),
         learning=learning,
     )
 
