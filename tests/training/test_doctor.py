@@ -3,12 +3,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.clips import moving_square, write_clip, write_motion
 from tests.training.runs import FACTORISED, run_of
 from tubelet.cli import doctor as shell
 from tubelet.data.table import Table
 from tubelet.errors import ConfigError
+from tubelet.models.vivit import ViViT
 from tubelet.training import Frozen, Optimizer, Pretrained, doctor, train
 from tubelet.training.record import read_run
 from tubelet.weights.start import Start
@@ -99,3 +101,16 @@ def test_a_run_is_read_back(small: Path, tmp_path: Path):
     (run.out / "run.json").write_text('{"data": {"kind of source": "os.system"}}')
     with pytest.raises(ConfigError, match="not Tubelet's"):
         read_run(run.out)
+
+
+def test_frames_that_hardly_change(small: Path, tmp_path: Path):
+    run = run_of(small, tmp_path / "out", model=FACTORISED, init=Pretrained(file=Path("vit.npz")))
+    model, clips = ViViT(FACTORISED), torch.randn(4, 8, 3, 32, 32)
+    (moving,) = doctor.what_changes(run, model, clips)
+    (still,) = doctor.what_changes(run, model, clips[:, :1] + 0.01 * clips)
+    assert (moving.state, still.state) == ("good", "look")
+    assert "--model.centre-frames" in still.advice
+    assert doctor.what_changes(replace(run, init=None), model, clips) == []
+    assert (
+        doctor.what_changes(replace(run, model=replace(FACTORISED, centre_frames=True)), model, clips) == []
+    )

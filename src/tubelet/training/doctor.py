@@ -28,6 +28,8 @@ from tubelet.training.step import Learning, Step, groups_of
 
 State = Literal["good", "look", "bad", "not yet"]
 
+CHANGES = 0.3
+"""Share of the variance of frame vectors that is within clips, below which the doctor says so."""
 CLIPS = 200
 """Validation clips that are shown in order and shuffled, at most."""
 
@@ -95,7 +97,7 @@ def examine(run: Train, seconds: float = 20.0) -> list[Check]:
         model = build_model(run)[0].to(device)
         inputs = run.view.finish(batch.pixels.to(device), batch.colour)
         targets = batch.targets.to(device)
-        checks.append(first_loss(run, model, inputs, targets))
+        checks += [first_loss(run, model, inputs, targets), *what_changes(run, model, inputs)]
         over_fitted, computing = over_fit(run, model, inputs, targets, seconds)
     checks += [over_fitted, cost(run, decoding, computing, device), passes_prior(run), uses_time(run)]
     return checks
@@ -161,6 +163,25 @@ def first_loss(run: Train, model: ViViT, inputs: Tensor, targets: Tensor) -> Che
         advice="The model is sure and wrong before it learned anything: a new head starts at zero. Look at what it "
         "starts from, at the order of its classes, and at the values that its view makes.",
     )
+
+
+@torch.no_grad()
+def what_changes(run: Train, model: ViViT, inputs: Tensor) -> list[Check]:
+    """Of a Model 2 with a start: how much of its frame vectors changes within a clip. Of other models nothing."""
+    if run.init is None or model.temporal is None or run.model.centre_frames:
+        return []
+    vectors = model.eval().frame_vectors(inputs)
+    within = vectors - vectors.mean(dim=1, keepdim=True)
+    share = float(within.square().mean() / (vectors - vectors.mean(dim=(0, 1))).square().mean())
+    found = f"{share:.0%} of the variance of the frame vectors is within the clips, the rest tells the clips apart"
+    if share >= CHANGES:
+        return [Check(name="what changes", state="good", found=found)]
+    advice = (
+        "Most of what the temporal encoder gets stays the same over a clip. Where the classes are motions, "
+        "--model.centre-frames takes it off (lip reading learned several times faster); where they are things and "
+        "scenes, keep it."
+    )
+    return [Check(name="what changes", state="look", found=found, advice=advice)]
 
 
 def over_fit(
