@@ -1,4 +1,4 @@
-"""The command line: `tubelet predict | train | doctor | evaluate | threshold | check | shard | info | convert`.
+"""The command line: `tubelet COMMAND`, one of `COMMANDS`.
 
 Only this package knows of tyro. A command's module is imported when it runs, and PyTorch only when it is needed,
 so that `tubelet --help` is quick.
@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "train": "train on a folder of your own clips, or a recipe",
     "doctor": "what is wrong with a training, before it starts or after it ended",
     "evaluate": "how often a model is right on a dataset",
+    "report": "an evaluation as a page to look at",
     "threshold": "below which probability a model should answer unknown",
     "check": "what is wrong with a dataset: broken files, duplicates, leaks",
     "shard": "a dataset as tar files, to stream from the disk or over HTTP",

@@ -103,7 +103,9 @@ class Report:
         return any(head.intervals for head in self.heads)
 
     def _singles(self, per_class: bool) -> Table:
-        table = table_of("head", "videos", "top-1", "top-5", "balanced", "AUC", "most frequent class", "nats", "ECE")
+        table = table_of(
+            "head", "videos", "top-1", "top-5", "balanced", "AUC", "most frequent class", "nats", "ECE"
+        )
         for head in self.heads:
             if not isinstance(head, HeadMetrics):
                 continue

@@ -40,6 +40,8 @@ class VideoResult:
     """What the dataset calls it."""
     group: str | None = None
     """See `Sample`."""
+    image_rate: float | None = None
+    """Frames per second of a folder of images; None: as `Video` has it."""
     labels: tuple[Label, ...]
     """For each head of the classifier, in its numbers."""
     logits: "array[float] | None"
@@ -63,6 +65,7 @@ class VideoResult:
             end_seconds=sample.end_seconds,
             id=sample.id,
             group=sample.group,
+            image_rate=sample.image_rate,
             **found,
         )
 

@@ -1,0 +1,201 @@
+"""The page in a real browser: narrow and wide, light and dark, by keyboard, without scripts, without network."""
+
+import base64
+import io
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+
+from tests.evaluation.page_results import HOSTILE, page_report
+from tubelet.evaluation.page import write_page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
+WIDE, NARROW = 1280, 360
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """One for all tests, and the page of 51 classes and 600 videos."""
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
+    folder = tmp_path_factory.mktemp("browser")
+    page = write_page(page_report(folder), folder / "page.html", clips=True, examples=3)
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.get(page.as_uri())
+    yield driver
+    driver.quit()
+
+
+def look(browser: webdriver.Chrome, width: int, scheme: str = "light") -> None:
+    """Load the page anew in a window of this width."""
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == NARROW}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.refresh()
+
+
+def column(browser: webdriver.Chrome, table: str, number: int) -> list[str]:
+    """The texts of a column."""
+    script = "return [...document.querySelectorAll(arguments[0])].map((cell) => cell.textContent.trim())"
+    return browser.execute_script(script, f"{table} tbody tr > :nth-child({number})")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_loads_without_a_word_and_without_network(browser: webdriver.Chrome, width: int, scheme: str) -> None:
+    browser.get_log("performance")
+    look(browser, width, scheme)
+    events = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert {url.split(":")[0] for url in asked} <= {"file", "data"}
+    assert len([url for url in asked if url.startswith("file:")]) == 1
+    assert browser.get_log("browser") == []
+    assert browser.title == "model.safetensors: val, 4x3 views"  # no name of a class ran as a script
+    assert HOSTILE in browser.find_element(By.TAG_NAME, "body").text
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_fits_the_window(browser: webdriver.Chrome, width: int) -> None:
+    """What is too wide scrolls in a box of its own, which the keyboard reaches."""
+    look(browser, width)
+    for box in browser.find_elements(By.CSS_SELECTOR, "details"):
+        browser.execute_script("arguments[0].open = true", box)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    script = """
+      const loose = (one) => !one.closest(".scroll, .skip, .stack thead");
+      return [...document.querySelectorAll("body *")].filter(loose)
+        .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
+        .map((one) => one.outerHTML.slice(0, 80));
+    """
+    assert browser.execute_script(script) == []
+    boxes = browser.find_elements(By.CSS_SELECTOR, ".scroll")
+    assert all(box.get_attribute("tabindex") == "0" for box in boxes)
+
+
+def test_light_and_dark(browser: webdriver.Chrome) -> None:
+    """The paper follows the scheme, and every text stands out from it: 4.5 to 1, as WCAG asks."""
+    for scheme, bright in (("light", True), ("dark", False)):
+        look(browser, WIDE, scheme)
+        picture = Image.open(io.BytesIO(base64.b64decode(browser.get_screenshot_as_base64())))
+        corner = picture.convert("L").getpixel((3, 3))
+        assert isinstance(corner, int)
+        assert (corner > 128) == bright
+        script = "return [...document.querySelectorAll(arguments[0])].map((e) => getComputedStyle(e).color)"
+        papers = [browser.execute_script(f"return getComputedStyle({e}).backgroundColor") for e in (
+            "document.body", "document.querySelector('.gallery li')"
+        )]  # fmt: skip
+        colours = set(browser.execute_script(script, "p, th, td, a, dd, dt, .note, .gone, .file, summary"))
+        for colour in colours:
+            assert all(contrast(colour, paper) >= 4.5 for paper in papers), (scheme, colour, papers)
+
+
+def test_tables_are_sorted_by_keyboard(browser: webdriver.Chrome) -> None:
+    look(browser, WIDE)
+    table = "#head-0 ~ [aria-label=Classes] table"
+    heads = browser.find_elements(By.CSS_SELECTOR, f"{table} th[scope=col]")
+    share = [float(text.split()[0]) for text in column(browser, table, 3)]
+    assert share == sorted(share)
+    assert heads[2].get_attribute("aria-sort") == "ascending"
+    heads[2].find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert heads[2].get_attribute("aria-sort") == "descending"
+    share = [float(text.split()[0]) for text in column(browser, table, 3)]
+    assert share == sorted(share, reverse=True)
+    heads[0].find_element(By.TAG_NAME, "button").send_keys(Keys.SPACE)
+    assert heads[0].get_attribute("aria-sort") == "ascending"
+    assert heads[2].get_attribute("aria-sort") is None
+    names = column(browser, table, 1)
+    assert names.index("word 9") < names.index("word 10") < names.index("word 50")
+    assert len(names) == 51
+    other = "#head-2 ~ [aria-label=Classes] table"
+    button = browser.find_element(By.CSS_SELECTOR, f"{other} th:nth-child(3) button")
+    for _ in range(2):  # a class without videos stays at the end
+        button.send_keys(Keys.ENTER)
+        assert column(browser, other, 1)[-1] == "never"
+
+
+def test_heat_map_is_sorted_and_read_out(browser: webdriver.Chrome) -> None:
+    look(browser, WIDE)
+    figure = browser.find_element(By.CSS_SELECTOR, "figure.heat")
+    script = """
+      return [...arguments[0].querySelectorAll("[data-n]")]
+        .map((r) => [r.getAttribute("x"), r.getAttribute("y"), r.dataset.n].map(Number))
+    """
+    before = browser.execute_script(script, figure)
+    choice = Select(figure.find_element(By.TAG_NAME, "select"))
+    choice.select_by_visible_text("share that is right, least first")
+    after = browser.execute_script(script, figure)
+    assert before != after
+    assert sorted(n for *_, n in before) == sorted(n for *_, n in after)
+    assert sum(x == y for x, y, _ in before) == sum(x == y for x, y, _ in after)
+    svg = figure.find_element(By.TAG_NAME, "svg")
+    svg.send_keys(Keys.ARROW_DOWN, Keys.ARROW_UP, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
+    worst = column(browser, "#head-0 ~ [aria-label=Classes] table", 1)[0]
+    assert figure.find_element(By.TAG_NAME, "output").text.startswith(f"{worst}: ")
+    svg.send_keys(Keys.ARROW_RIGHT)
+    assert f"{worst} was taken for " in figure.find_element(By.TAG_NAME, "output").text
+
+
+def test_clips_play(browser: webdriver.Chrome) -> None:
+    look(browser, WIDE)
+    script = """
+      const done = arguments[0], film = document.querySelector("video");
+      film.addEventListener("timeupdate", () => film.currentTime > 0 && done("plays"));
+      film.addEventListener("error", () => done("error"));
+      film.play().catch((why) => done(String(why)));
+    """
+    browser.set_script_timeout(60)
+    assert browser.execute_async_script(script) == "plays"
+    assert browser.get_log("browser") == []
+
+
+def test_says_all_without_scripts(browser: webdriver.Chrome) -> None:
+    """Nothing is hidden from a browser that runs no script, and nothing is offered that would need one."""
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        look(browser, WIDE)
+        assert not browser.find_elements(By.CSS_SELECTOR, "button, select")
+        text = browser.find_element(By.TAG_NAME, "main").text
+        for words in ("Surest mistakes", "word 50", "moov atom not found", "What made it"):
+            assert words in text
+        assert len(browser.find_elements(By.CSS_SELECTOR, "figure.heat [data-n]")) > 51
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours such as "rgb(0, 0, 0)": the ratio that WCAG 2 defines."""
+    dark, bright = sorted(luminance(colour) for colour in (one, other))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 defines it, from 0 to 1."""
+    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_contrast_is_what_it_should_be() -> None:
+    assert contrast("rgb(0, 0, 0)", "rgb(255, 255, 255)") == pytest.approx(21)
