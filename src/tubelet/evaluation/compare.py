@@ -28,7 +28,7 @@ def count_views(views: str) -> int:
 
 def by_cost(reports: Sequence[Report]) -> list[Report]:
     """The cheapest first."""
-    return sorted(reports, key=lambda one: count_views(one.views))
+    return sorted(reports, key=lambda one: (one.macs_per_video, count_views(one.views)))
 
 
 def points(one: Report) -> list[tuple[str, str, float, Interval | None]]:

@@ -11,13 +11,12 @@ from torch import Tensor
 from tubelet.evaluation.calibration import Calibration
 from tubelet.evaluation.metrics import HeadMetrics
 from tubelet.evaluation.multi_label import MultiMetrics
+from tubelet.evaluation.page.text import short
 
 TABLE_CLASSES = 12
 """Up to so many classes a confusion matrix is a table with numbers in it; beyond, a heat map."""
 NAMED_CLASSES = 80
 """Up to so many classes the rows and columns of a heat map have names."""
-NAME_LENGTH = 18
-"""Characters of a name beside a heat map."""
 PAIRS = 50
 """Most rows in the list of confused pairs."""
 SIDE = 240.0
@@ -132,18 +131,6 @@ def chained(counts: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> list[i
     return chain
 
 
-def short(name: str) -> str:
-    """A name as it stands beside a heat map."""
-    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def share(value: float | None, digits: int = 1) -> str:
-    """A share in per cent; a dash where there is none."""
-    return (
-        "\N{EN DASH}" if value is None or value != value else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Class:
     """How well one class is known."""
@@ -195,12 +182,27 @@ def worst_first(classes: Iterable[Class]) -> list[Class]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A bin of a reliability diagram, in pixels."""
+
+    left: float
+    width: float
+    right: float
+    """Height, by the share that is right."""
+    sure: float
+    """From the left of the diagram, by the mean probability of the answers."""
+    videos: float
+    """Height, by the number of videos."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reliability:
     """A reliability diagram, in pixels of a square of 240."""
 
-    bars: tuple[tuple[float, float, float, float, float], ...]
-    """Left edge, width, height by the share that is right, mean probability, height by the number of videos: of each
-    bin with videos."""
+    bars: tuple[Bar, ...]
+    """Of each bin with videos."""
+    most: int
+    """Videos in the bin that has most of them."""
     confidence: float
     """Mean probability of the answers."""
     accuracy: float
@@ -219,7 +221,7 @@ def reliability_of(calibration: Calibration) -> Reliability:
     """The diagram of a head's calibration."""
     videos = sum(one.videos for one in calibration.bins)
     most = max(one.videos for one in calibration.bins)
-    bars: list[tuple[float, float, float, float, float]] = []
+    bars: list[Bar] = []
     confidence = accuracy = 0.0
     for one in calibration.bins:
         if one.confidence is None or one.accuracy is None:
@@ -227,15 +229,15 @@ def reliability_of(calibration: Calibration) -> Reliability:
         confidence += one.confidence * one.videos / videos
         accuracy += one.accuracy * one.videos / videos
         bars.append(
-            (
-                SIDE * one.low,
-                SIDE * (one.high - one.low),
-                SIDE * one.accuracy,
-                SIDE * one.confidence,
-                50 * one.videos / most,
+            Bar(
+                left=SIDE * one.low,
+                width=SIDE * (one.high - one.low),
+                right=SIDE * one.accuracy,
+                sure=SIDE * one.confidence,
+                videos=50 * one.videos / most,
             )
         )
-    return Reliability(bars=tuple(bars), confidence=confidence, accuracy=accuracy)
+    return Reliability(bars=tuple(bars), most=most, confidence=confidence, accuracy=accuracy)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tubelet.evaluation.page.charts import share
+from tubelet.evaluation.page.text import share
 from tubelet.evaluation.results import Results, VideoResult
 from tubelet.labels import Head
 
@@ -22,6 +22,8 @@ class Example:
     """What it should have been."""
     measured: str
     """How sure the answer was, or how far off: see `Gallery.measure`."""
+    wrong: bool = True
+    """Whether it is a mistake."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,7 @@ def of_single(
                 said=head.classes[int(answer[i])],
                 right=head.classes[int(held[i])],
                 measured=share(float(confidence[i])),
+                wrong=bool(wrong[i]),
             )
             for i in order[:count].tolist()
         ]

@@ -101,7 +101,7 @@ class Pictures:
                     clip=clip,
                     cut=video.duration_seconds > CLIP_SECONDS,
                 )
-        except (DecodeError, OSError) as error:
+        except DecodeError as error:
             return Picture(error=str(error))
 
 

@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tubelet import __version__
 from tubelet.errors import ConfigError, DataError
-from tubelet.evaluation.bootstrap import Interval
-from tubelet.evaluation.compare import by_cost, points
 from tubelet.evaluation.metrics import HeadMetrics
 from tubelet.evaluation.multi_label import MultiMetrics
 from tubelet.evaluation.page.charts import (
@@ -27,12 +26,13 @@ from tubelet.evaluation.page.charts import (
     multi_classes,
     reliability_of,
     scatter_of,
-    share,
-    short,
     single_classes,
 )
+from tubelet.evaluation.page.comparison import compare, name_of
 from tubelet.evaluation.page.examples import Gallery, galleries
+from tubelet.evaluation.page.numbers import headlines, number_tables
 from tubelet.evaluation.page.pictures import MOST_BYTES, Pictures
+from tubelet.evaluation.page.text import found, giga, name, px, share, short
 from tubelet.evaluation.regression import NumberMetrics
 from tubelet.evaluation.report import Report
 from tubelet.evaluation.results import Results
@@ -51,16 +51,6 @@ class Section:
     reliability: Reliability | None = None
     scatters: Sequence[Scatter] = ()
     galleries: Sequence[Gallery] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """A row of the comparison of several results."""
-
-    report: Report
-    shown: bool
-    """Whether the rest of the page is about it."""
-    values: Sequence[tuple[float, Interval | None]]
 
 
 def write_page(
@@ -105,12 +95,11 @@ def write_page(
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         style=Markup(style),
         report=first,
-        manifest=first.results.manifest,
-        name_of_model=name_of(first.results),
-        joint=first.joint,
+        model=name_of(first.results),
+        headlines=headlines(first),
+        tables=number_tables(first),
         sections=[section(first, number, examples) for number in range(len(first.heads))],
-        compared=compare(reports) if len(reports) > 1 else [],
-        compared_names=[(name, metric) for name, metric, *_ in points(first)],
+        comparison=compare(reports) if len(reports) > 1 else None,
         picture=pictures.of,
         facts=facts_of(first.results),
     )
@@ -175,18 +164,6 @@ def scatters(results: Results, number: int) -> list[Scatter]:
     return [scatter_of(*column) for column in columns]
 
 
-def compare(reports: Sequence[Report]) -> list[Compared]:
-    """The rows of a comparison, the cheapest first."""
-    return [
-        Compared(
-            report=one,
-            shown=one is reports[0],
-            values=[(value, interval) for *_, value, interval in points(one)],
-        )
-        for one in by_cost(reports)
-    ]
-
-
 def facts_of(results: Results) -> list[tuple[str, str]]:
     """What made the results, and the page."""
     manifest = results.manifest
@@ -207,14 +184,6 @@ def facts_of(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def name_of(results: Results) -> str:
-    """What the page calls the model: the folder that holds it, or its file."""
-    file = Path(results.manifest.model)
-    if not file.name:
-        return "a model"
-    return file.parent.name or file.name
-
-
 @cache
 def template() -> Template:
     """The page without what is on it. What is put into it is escaped."""
@@ -225,7 +194,8 @@ def template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "short": short}
+    filters: dict[str, Any] = {one.__name__: one for one in (found, giga, name, px, share, short)}
+    environment.filters.update(filters)
     return environment.get_template("page.html.jinja")
 
 
