@@ -9,11 +9,11 @@ from typing import Any
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from tubelet.data.dataset import single_thread
 from tubelet.data.duplicates import near_duplicates
 from tubelet.data.examine import Examiner, Finding
 from tubelet.data.quarantine import Without
 from tubelet.data.source import UNKNOWN, Listed, Sample, Source
+from tubelet.data.workers import single_thread, worker_deaths
 from tubelet.labels import Head, Labels
 
 RANK = {"test": 2, "val": 1}
@@ -130,6 +130,7 @@ class Report:
         }
 
 
+@worker_deaths()
 def check(source: Source, *, workers: int = 0, progress: bool = True) -> Report:
     """Decode every frame of every clip, and compare all clips with each other.
 

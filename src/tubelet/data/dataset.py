@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tubelet.data.source import UNKNOWN, Sample
+from tubelet.data.workers import single_thread
 from tubelet.errors import DecodeError
 from tubelet.labels import Label, Labels
 from tubelet.video.decode import Video
@@ -258,8 +259,3 @@ def batches(
         worker_init_fn=single_thread if workers else None,
     )
     return loader, sampler  # pyright: ignore[reportReturnType]  # collate_fn makes batches of the clips
-
-
-def single_thread(_: int) -> None:
-    """One thread for each worker: the workers are the parallelism."""
-    torch.set_num_threads(1)

@@ -1,12 +1,12 @@
 """Steps of training as batches: each a replica group of the step, loaded by the process that computes it."""
 
 import math
-import signal
 from collections.abc import Iterator
 
 from torch.utils.data import DataLoader, Sampler
 
-from tubelet.data.dataset import Batch, ClipDataset, EpochSampler, runs_of, single_thread
+from tubelet.data.dataset import Batch, ClipDataset, EpochSampler, runs_of
+from tubelet.data.workers import quiet
 
 
 class GroupSampler(Sampler[list[tuple[int, int]]]):
@@ -87,10 +87,3 @@ def group_batches(
         worker_init_fn=quiet if workers else None,
     )
     return loader, sampler  # pyright: ignore[reportReturnType]  # collate_fn makes batches of the clips
-
-
-def quiet(worker: int) -> None:
-    """One thread for each worker, and Ctrl-C is the trainer's: it still wants what the worker decodes."""
-    single_thread(worker)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -12,12 +12,12 @@ import torch
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from tubelet.data.dataset import single_thread
 from tubelet.data.encode import encode
 from tubelet.data.quarantine import identity
 from tubelet.data.shards import FORMAT, INDEX, VERSION
 from tubelet.data.source import Sample, Source
 from tubelet.data.tar import Encoded, Shard, finished, put, write_shard
+from tubelet.data.workers import single_thread, worker_deaths
 from tubelet.errors import ConfigError, DataError, DecodeError
 from tubelet.labels import Labels
 
@@ -88,6 +88,7 @@ class Encoder(Dataset[Encoded]):
             return Encoded(error=str(error))
 
 
+@worker_deaths()
 def write_shards(
     source: Source, out: Path, settings: Sharding, *, workers: int = 0, progress: bool = True
 ) -> Written:

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from tubelet.classifier import Classifier
 from tubelet.data.dataset import Batch, ClipDataset
-from tubelet.data.loader import quiet
 from tubelet.data.source import UNKNOWN, Sample, Source
+from tubelet.data.workers import quiet, worker_deaths
 from tubelet.distributed import Processes, processes
 from tubelet.errors import DataError
 from tubelet.evaluation import journal
@@ -27,6 +27,7 @@ from tubelet.labels import Average, Label, Labels
 from tubelet.video.checks import parse_views
 
 
+@worker_deaths()
 def evaluate(
     classifier: Classifier,
     source: Source,

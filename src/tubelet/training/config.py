@@ -152,7 +152,7 @@ class Train:
     workers: int = 2
     """Processes that decode; 0: the main one."""
     keep_decoded: bool = False
-    """Keep decoded clips in memory."""
+    """Keep decoded clips in memory: their frames as they are, in each worker. `tubelet doctor` says how much."""
     seed: int = 0
     """Of weights, order, views and dropout."""
     save_minutes: float | None = 10.0

@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +16,7 @@ from torch import Tensor
 from tubelet.classifier import Classifier
 from tubelet.data.dataset import Batch, ClipDataset
 from tubelet.data.source import Sample, Source
-from tubelet.errors import DataError
+from tubelet.errors import DataError, DecodeError
 from tubelet.evaluation.evaluate import evaluate
 from tubelet.labels import Labels
 from tubelet.models.vivit import ViViT
@@ -238,13 +240,29 @@ def cost(run: Train, decoding: float, computing: float, device: torch.device) ->
         memory = f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of the GPU's memory"
     else:
         memory = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB of memory"
+    kept = decoded_bytes(run) if run.keep_decoded else 0.0
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     slow = loading > 2 * computing
+    held_clips = f", {kept / 2**30:.1f} GiB more for decoded clips" if kept else ""
     found = (
         f"{1 / max(each, 1e-9):.1f} clips a second (decoding {1 / decoding:.1f} a worker, learning "
-        f"{1 / computing:.1f}); {memory}; {run.on_videos} epochs of {clips} clips take about {words(total)}"
+        f"{1 / computing:.1f}); {memory}{held_clips}; "
+        f"{run.on_videos} epochs of {clips} clips take about {words(total)}"
     )
     advice = "Decoding is the slower part: more --workers, --keep-decoded, or smaller files." if slow else ""
-    return Check(name="time and memory", state="look" if slow else "good", found=found, advice=advice)
+    if kept > installed / 2:
+        advice = f"The machine has {installed / 2**30:.0f} GiB: do not keep decoded clips."
+    return Check(name="time and memory", state="look" if advice else "good", found=found, advice=advice)
+
+
+def decoded_bytes(run: Train) -> float:
+    """What `keep_decoded` takes in the end, by a few of the clips: every worker comes to see them all."""
+    samples = [sample for split in ("train", "val") for sample in run.data.samples(split)]
+    sizes: list[int] = []
+    for sample in spread(samples, 8):
+        with suppress(DecodeError), sample.open() as video:
+            sizes.append(len(video) * 3 * video.height * video.width)
+    return max(run.workers, 1) * len(samples) * sum(sizes) / max(len(sizes), 1)
 
 
 def words(seconds: float) -> str:

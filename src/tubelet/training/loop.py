@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from tubelet.classifier import Classifier
+from tubelet.data.workers import worker_deaths
 from tubelet.distributed import processes
 from tubelet.errors import ConfigError, DataError
 from tubelet.training.config import Train
@@ -37,6 +38,7 @@ STAGES: dict[str, Callable[[Work], Stage]] = {
 """In their order."""
 
 
+@worker_deaths()
 def train(run: Train, progress: bool = True) -> Classifier:
     """Run a training, or go on with one that was interrupted.
 
@@ -57,7 +59,7 @@ def train(run: Train, progress: bool = True) -> Classifier:
         ConfigError: if `run.out` holds anything but this run, or the processes cannot share its steps.
         DataError: if the data are not what they say, or none of them can be read.
         WeightsError: if the model to start from cannot be read, or does not fit.
-        TubeletError: if the loss is no longer a number, or the disk is full.
+        TubeletError: if the loss is no longer a number, the disk is full, or a process that decodes was killed.
         KeyboardInterrupt: when the user stops it, after it is saved.
     """
     with processes(run.device) as who:
