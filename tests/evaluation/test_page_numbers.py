@@ -62,11 +62,11 @@ def test_the_better_is_higher_and_the_dearer_further_right() -> None:
         assert poor.x < good.x < diagram.width
         assert 0 <= good.ends[0] <= good.y < poor.y <= poor.ends[1] <= HEIGHT
         assert diagram.ticks[0][0] == pytest.approx(HEIGHT)
-        assert poor.words[0] == "1x1: 1 view"
+        assert poor.words[:2] == ("1x1", "1 view")
     assert both.one_model
     others = compare([two_heads(), two_heads(0.5, model="2")])
     assert not others.one_model
-    assert others.diagrams[0].marks[0].words[0] == "model.safetensors"
+    assert others.diagrams[0].marks[0].words[0] == "model.safetensors, 1x1"
 
 
 def test_names_and_numbers_in_html() -> None:

@@ -12,8 +12,8 @@ from tubelet.evaluation.results import Results
 
 HEIGHT = 200.0
 """Pixels of the axis of accuracy."""
-STEP = 110.0
-"""Pixels between two evaluations."""
+STEP, NAMED_STEP = 66.0, 140.0
+"""Pixels between two evaluations: of one model, and of models that are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +94,17 @@ def diagram(metric: str, number: int, rows: Sequence[Row], one_model: bool) -> C
     low = max(min(start for start, _ in spans) - 0.02, 0.0)
     high = min(max(end for _, end in spans) + 0.02, 1.0)
 
+    step = STEP if one_model else NAMED_STEP
+
     def height(share: float) -> float:
         return HEIGHT * (high - share) / (high - low)
 
     return CostDiagram(
         metric=metric,
-        width=STEP * len(rows),
+        width=step * len(rows),
         marks=tuple(
             Mark(
-                x=STEP * (place + 0.5),
+                x=step * (place + 0.5),
                 y=height(value),
                 ends=(height(span[1]), height(span[0])),
                 words=words(row.report, one_model),
@@ -115,9 +117,14 @@ def diagram(metric: str, number: int, rows: Sequence[Row], one_model: bool) -> C
 
 def words(report: Report, one_model: bool) -> tuple[str, ...]:
     """What stands below a mark."""
-    views = f"{report.views}: {count_views(report.views)} view{'s' * (count_views(report.views) > 1)}"
-    model = () if one_model else (short(name_of(report.results)),)
-    return (*model, views, f"{giga(report.macs_per_video)} GMACs", f"{report.seconds_per_video:.3g} s")
+    many = count_views(report.views)
+    first = report.views if one_model else f"{short(name_of(report.results))}, {report.views}"
+    return (
+        first,
+        f"{many} view{'s' * (many > 1)}",
+        f"{giga(report.macs_per_video)} GMACs",
+        f"{report.seconds_per_video:.3g} s",
+    )
 
 
 def name_of(results: Results) -> str:
