@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as scratch:
         settings: dict[str, Any] = {
             "output_dir": scratch, "learning_rate": arguments.lr, "per_device_train_batch_size": 16,
-            "warmup_ratio": 0.1, "seed": arguments.seed, "save_strategy": "no", "report_to": "none",
+            "seed": arguments.seed, "save_strategy": "no", "report_to": "none",
             "per_device_eval_batch_size": 64, "logging_steps": 50, "use_cpu": not torch.cuda.is_available(),
             "disable_tqdm": True,
         }  # fmt: skip
@@ -77,7 +77,8 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         Trainer(model, TrainingArguments(max_steps=20, **settings), train_dataset=clips["train"]).train()
         steps = round(60 * arguments.minutes / ((time.perf_counter() - begun) / 20))
         model.load_state_dict(before)
-        trainer = Trainer(model, TrainingArguments(max_steps=steps, **settings), train_dataset=clips["train"])
+        planned = TrainingArguments(max_steps=steps, warmup_steps=steps // 10, **settings)
+        trainer = Trainer(model, planned, train_dataset=clips["train"])
         begun = time.perf_counter()
         trainer.train()
         minutes = (time.perf_counter() - begun) / 60

@@ -46,7 +46,7 @@ def folder(
         region: the part of the frame to look at: (top, left, bottom, right) in fractions.
         stride: take every `stride`-th frame; None: spread the frames evenly over the clip.
         frozen_epochs: passes of a first stage on stored frame vectors, for Model 2 (see `Frozen`). After it the rate
-            below the temporal encoder is a tenth, since its calibration makes the model sensitive to what is below.
+            below the temporal encoder is a fifth, since its calibration makes the model sensitive to what is below.
     """
     source = None if init is None else open_source(init)
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if source is None else source.normalisation
@@ -84,8 +84,8 @@ def folder(
         view=view,
         out=out,
         init=None if init is None else Pretrained(file=init, rules=rules),
-        frozen=Frozen(epochs=frozen_epochs) if frozen_epochs else None,
-        optimizer=Optimizer(backbone_lr_scale=0.1 if frozen_epochs else 1.0),
+        frozen=Frozen(epochs=frozen_epochs, calibrate=new, sine_positions=new) if frozen_epochs else None,
+        optimizer=Optimizer(backbone_lr_scale=0.2 if frozen_epochs else 1.0),
         patience=10,
     )
 
