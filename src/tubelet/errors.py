@@ -3,6 +3,7 @@
 TubeletError
 ├── ConfigError    settings that make no sense together (also a ValueError)
 ├── DecodeError    a video that cannot be read: names file, frame and cause
+│   └── TooShortError  a video too short for a view that refuses such (also a ConfigError)
 ├── WeightsError   a weights file that cannot be read or does not fit: lists every tensor concerned
 └── DataError      a dataset that is not what it says: names the file and the row
 """
@@ -18,6 +19,10 @@ class ConfigError(TubeletError, ValueError):
 
 class DecodeError(TubeletError):
     """A video that cannot be read. Names the file, the frame (where one is known) and the cause."""
+
+
+class TooShortError(DecodeError, ConfigError):
+    """A video that is too short for a view with `short="refuse"`. Among others it counts as one not to be read."""
 
 
 class WeightsError(TubeletError):

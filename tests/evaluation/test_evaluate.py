@@ -6,7 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from tests.clips import write_motion
+from tests.clips import moving_square, write_clip, write_motion
 from tests.evaluation.motion import classifier_of
 from tubelet.classifier import Classifier
 from tubelet.data.folders import Folders
@@ -63,6 +63,19 @@ def test_unreadable_videos_are_named_and_in_no_metric(root: Path, tmp_path: Path
     text = "".join(console.export_text().split())
     assert "1of3couldnotberead" in text
     assert "broken.mp4" in text
+
+
+def test_videos_too_short_for_a_view_that_refuses_them_are_named(root: Path, tmp_path: Path):
+    (tmp_path / "test/left").mkdir(parents=True)
+    (tmp_path / "test/left/good.mp4").write_bytes((root / "test/left/00.mp4").read_bytes())
+    write_clip(tmp_path / "test/left/short.mp4", moving_square(1, 0, frames=3))
+    classifier = classifier_of(("left",))
+    classifier.view = replace(classifier.view, short="refuse")
+    report = evaluate(classifier, Folders(root=tmp_path), "test", "1x1", progress=False)
+    assert report.heads[0].videos == 1
+    assert [(Path(u.video).name, u.error.split(";")[0]) for u in report.unreadable] == [
+        ("short.mp4", "a clip of 4 frames from frame 0 on ends after a video of 3 frames")
+    ]
 
 
 def test_nothing_readable_is_an_error(tmp_path: Path):

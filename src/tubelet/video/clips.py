@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tubelet.errors import ConfigError
+from tubelet.errors import ConfigError, TooShortError
 
 Short = Literal["loop", "hold", "refuse"]
 
@@ -128,11 +128,11 @@ def clip(clock: Clock, start: int, frames: int, short: Short = "loop") -> NDArra
         (F,) indices in [0, L).
 
     Raises:
-        ConfigError: with `short="refuse"`, where the video ends before the clip.
+        TooShortError: with `short="refuse"`, where the video ends before the clip.
     """
     when = clock.edges[start] + np.arange(frames) * clock.step
     if short == "refuse" and when[-1] + clock.tolerance >= clock.total:
-        raise ConfigError(
+        raise TooShortError(
             f"a clip of {frames} frames from frame {start} on ends after a video of {clock.length} frames; "
             'choose short="loop" or short="hold", fewer frames, or frames nearer to each other.'
         )
@@ -189,12 +189,13 @@ def uniform_clip(length: int, frames: int, phase: float = 0.5, short: Short = "l
         (F,) indices in [0, L), never decreasing.
 
     Raises:
-        ConfigError: for a video without frames; with `short="refuse"`, for one of fewer than F frames.
+        ConfigError: for a video without frames.
+        TooShortError: with `short="refuse"`, for one of fewer than F frames.
     """
     if length < 1:
         raise ConfigError("a clip cannot be taken from a video without frames.")
     if short == "refuse" and length < frames:
-        raise ConfigError(
+        raise TooShortError(
             f"{frames} different frames cannot be spread over a video of {length}; "
             'choose short="loop" or short="hold" to repeat frames, or fewer frames.'
         )
