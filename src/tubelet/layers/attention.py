@@ -8,6 +8,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, cat, nn
 
+READ_AGAIN = 768
+"""From so many tokens on the CPU's fused kernel reads keys and values again for every 256 queries. Then it is quicker
+to lay those of a head side by side first: 1.1 times as fast at 3137 tokens, but 0.9 times at 197."""
+
 
 def attend(query: Tensor, key: Tensor, value: Tensor, axis: int, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention among the tokens along one axis.
@@ -27,6 +31,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, axis: int, dropout: float 
     query, key, value = (x.movedim(axis, -3) for x in (query, key, value))  # (B, *others, axis, H, K)
     folded = query.shape[:-3]
     query, key, value = (x.flatten(0, -4).transpose(1, 2) for x in (query, key, value))  # (B', H, axis, K)
+    if key.device.type == "cpu" and key.shape[2] >= READ_AGAIN:
+        key, value = key.contiguous(), value.contiguous()
     out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     return out.transpose(1, 2).unflatten(0, folded).movedim(-3, axis)
 

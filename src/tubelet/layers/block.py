@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from tubelet.layers.parts import in_parts, rows_in_part
+
 ACTIVATIONS: dict[str, nn.Module] = {
     "gelu_tanh": nn.GELU(approximate="tanh"),
     "gelu_erf": nn.GELU(),
@@ -22,6 +24,14 @@ class MLP(nn.Sequential):
         self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout)
         self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """`(..., D)` to `(..., D)`."""
+        flat = tokens.flatten(0, -2)
+        rows = rows_in_part(flat, self.fc1.out_features)
+        if rows is None:
+            return super().forward(tokens)
+        return in_parts(super().forward, flat, rows).view(tokens.shape)
 
 
 class DropPath(nn.Module):
@@ -68,6 +78,11 @@ class Branch(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, *grid, D)` to `(B, *grid, D)`."""
+        rows = rows_in_part(tokens, tokens.shape[1:].numel())
+        return self.residual(tokens) if rows is None else in_parts(self.residual, tokens, rows)
+
+    def residual(self, tokens: Tensor) -> Tensor:
+        """`forward`, of all examples at once."""
         return tokens + self.drop_path(self.dropout(self.layer(self.norm(tokens))))
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.layers.attention import Attention
+from tubelet.layers.block import Branch
 from tubelet.layers.encoder import Encoder
 from tubelet.models.vivit import ViViT
 
@@ -56,8 +57,10 @@ def record(model: ViViT, video: Tensor, attentions: bool = False) -> Recording:
 
         return hook
 
-    def weigh(module: Attention, arguments: tuple[Tensor], output: Tensor) -> None:
-        weights.extend(attention_weights(module, arguments[0]))
+    def weigh(module: Branch, arguments: tuple[Tensor], output: Tensor) -> None:
+        # Not a hook on the layer itself, which inference may call a part of the batch at a time.
+        if isinstance(module.layer, Attention):
+            weights.extend(attention_weights(module.layer, module.norm(arguments[0])))
 
     with ExitStack() as listening:
         for module in model.modules():
@@ -66,7 +69,7 @@ def record(model: ViViT, video: Tensor, attentions: bool = False) -> Recording:
                 listening.enter_context(module.norm.register_forward_hook(keep(normed, False)))
                 for block in module.blocks:
                     listening.enter_context(block.register_forward_hook(keep(hidden, module.split)))
-            elif attentions and isinstance(module, Attention):
+            elif attentions and isinstance(module, Branch):
                 listening.enter_context(module.register_forward_hook(weigh))
         listening.enter_context(
             model.head.register_forward_pre_hook(lambda module, arguments: features.append(arguments[0]))
