@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from rich.console import Console
@@ -19,6 +19,7 @@ from tubelet.hub import push
 from tubelet.labels import Average, Labels
 from tubelet.model_folder import read_folder, write_folder
 from tubelet.models.vivit import ViViT
+from tubelet.precision import fastest_precision
 from tubelet.prediction import Failure, Look, Prediction, Source, clips_of, name_of, opened, shape_of
 from tubelet.video.view import View
 from tubelet.weights.report import LoadReport
@@ -72,9 +73,20 @@ class Classifier:
         """In what precision the model computes."""
         return self.model.head.weight.dtype
 
-    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
-        """Move the model; returns the classifier itself."""
-        self.model.to(device=device, dtype=dtype)
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | Literal["auto"] | None = None
+    ) -> Self:
+        """Move the model; returns the classifier itself.
+
+        Args:
+            device: where it is to compute. None: where it is.
+            dtype: in what precision. None: as it is. `"auto"`: bfloat16 where the device has hardware for it, else
+                float32; `tubelet.precision.fastest_precision` says which and why.
+        """
+        self.model.to(device=device)
+        if dtype == "auto":
+            dtype = fastest_precision(self.device).dtype
+        self.model.to(dtype=dtype)
         return self
 
     def predict(self, video: Source, views: str | None = None, *, average: Average = "logits") -> Prediction:

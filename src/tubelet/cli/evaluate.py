@@ -48,8 +48,8 @@ class Evaluate:
     """For the submission: levels of pretraining, labels and data, 0 to 5 each, as github.com/epic-kitchens/sls."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1, mps."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """In what precision to compute."""
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    """In what precision to compute; auto: bfloat16 where the device has hardware for it, else float32."""
     chunk: int = 8
     """Views at a time through the model: less needs less memory."""
     workers: int = 0
@@ -62,8 +62,9 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     Always 0 under torchrun, which stops all processes and speaks of a failure when one ends with another code.
     """
     options = tyro.cli(with_data(Evaluate, arguments), prog=prog, args=arguments)
-    import torch
+    from rich.console import Console
 
+    from tubelet.cli.console import chosen_dtype
     from tubelet.distributed import processes
     from tubelet.evaluation.evaluate import evaluate
     from tubelet.loading import load
@@ -71,7 +72,8 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     check(options)
     source = source_from_flags(options.data)
     with processes(options.device) as who:
-        classifier = load(options.model).to(who.device, getattr(torch, options.dtype))
+        dtype = chosen_dtype(options.dtype, who.device, Console(stderr=True, quiet=not who.first))
+        classifier = load(options.model).to(who.device, dtype)
         reports: list[Report] = []
         for views in dict.fromkeys(options.views) or (classifier.view.views,):
             reports.append(

@@ -39,8 +39,8 @@ class Predict:
     """Draw a contact sheet of frames and answers to this PNG file."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1, mps."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """In what precision to compute."""
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    """In what precision to compute; auto: bfloat16 where the device has hardware for it, else float32."""
     batch_size: int = 8
     """Most clips to put through the model at a time."""
 
@@ -51,6 +51,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     import torch
     from rich.console import Console
 
+    from tubelet.cli.console import chosen_dtype
     from tubelet.errors import ConfigError
     from tubelet.loading import load
     from tubelet.prediction import Prediction
@@ -63,8 +64,9 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     if options.sheet is not None and options.sheet.exists():
         raise FileExistsError(f"{options.sheet} exists and is not overwritten: name another file.")
     files = find_videos(options.videos)
-    classifier = load(options.model).to(options.device, getattr(torch, options.dtype))
     errors = Console(stderr=True)
+    dtype = chosen_dtype(options.dtype, torch.device(options.device), errors)
+    classifier = load(options.model).to(options.device, dtype)
     outcomes = list(
         classifier.predict_many(files, options.views, batch_size=options.batch_size, progress=True)
     )
