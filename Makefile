@@ -1,13 +1,14 @@
 # make demo    install, and say what the camera does in the example clips (VIDEO=my.mp4 adds your own)
 # make test    install, and run every check: style, types, layers of imports, tests
 # make soak    kill trainings of one and of two processes at random moments: each must end with the bits of one never killed
-# make bench   the recorded tables of docs/benchmarks.md
+# make bench   measure docs/benchmarks.md anew and write it, on a machine to oneself (THREADS=1: on fewer than its cores)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 VIDEO ?=
 OUT ?= out
+THREADS ?= $(shell nproc)
 
 .PHONY: demo test style soak bench clean
 
@@ -29,7 +30,9 @@ soak: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'
-	$(BIN)/python benchmarks/convert.py
+	$(BIN)/tubelet bench --out benchmarks --threads $(THREADS)
+	$(BIN)/python benchmarks/convert.py --out benchmarks
+	$(BIN)/tubelet bench --out benchmarks --docs docs/benchmarks.md
 	$(BIN)/python benchmarks/camera_motion.py src/tubelet/zoo/camera_motion --classical
 
 $(VENV)/bin/python:

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "check": "what is wrong with a dataset: broken files, duplicates, leaks",
     "shard": "a dataset as tar files, to stream from the disk or over HTTP",
     "info": "what a model is and what it costs",
+    "bench": "how fast the models are on this machine",
     "convert": "any known weights into a Tubelet folder, or into Hugging Face's",
 }
 """Each has a module of its name here, whose `main(prog, arguments)` returns the exit code."""
