@@ -153,9 +153,13 @@ class FileReader:
                 f"in a video of {width}x{height}."
             )
         try:
-            picture = self._reformatter.reformat(frame, format="rgb24", threads=self._threads)
+            return self.index.turn(rgb_of(frame, self._reformatter, self._threads))
         except (FFmpegError, ValueError, OSError) as error:
             raise DecodeError(f"{self.name}, frame {rank}: no RGB picture ({reason(error)}).") from error
-        plane = picture.planes[0]
-        rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[: frame.height]
-        return self.index.turn(rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3))
+
+
+def rgb_of(frame: VideoFrame, reformatter: VideoReformatter, threads: int = 1) -> NDArray[np.uint8]:
+    """A decoded frame as (h, w, 3) RGB, not turned; valid until the reformatter makes the next one."""
+    plane = reformatter.reformat(frame, format="rgb24", threads=threads).planes[0]
+    rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[: frame.height]
+    return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
