@@ -1,5 +1,6 @@
 """`Classifier`: a model, how it must look at a video, and what its outputs mean; loaded, saved and used as one."""
 
+import copy
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,12 +13,13 @@ from typing import Any, Literal, Self
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
 from tubelet.errors import ConfigError, DecodeError, WeightsError
 from tubelet.hub import push
 from tubelet.labels import Average, Labels
 from tubelet.model_folder import read_folder, write_folder
+from tubelet.models.fewer_tokens import FewerTokens
 from tubelet.models.vivit import ViViT
 from tubelet.precision import fastest_precision
 from tubelet.prediction import Failure, Look, Prediction, Source, clips_of, name_of, opened, shape_of
@@ -88,6 +90,28 @@ class Classifier:
             dtype = fastest_precision(self.device).dtype
         self.model.to(dtype=dtype)
         return self
+
+    def with_fewer_tokens(self, *, merge: float = 0.0, drop: float | None = None) -> Self:
+        """A classifier of the same weights, in the same memory, that computes fewer tokens; this one stays as it is.
+
+        For Models 1 and 2. Nothing is trained, and the answers are others: `tubelet evaluate --merge --drop` tells
+        what is lost, and docs/speed.md what to expect. What `save` writes is the model alone, not this setting.
+
+        Args:
+            merge: share of the tokens of a block that become one with their likest, in every block: 0 to 0.5.
+            drop: tubelets are not computed that differ by no more than this from the last one computed at their place:
+                the mean absolute difference of their values after `View.normalise`. None: all are computed.
+
+        Raises:
+            ConfigError: for what cannot be, or not with this model.
+        """
+        weights = {
+            id(p): nn.Parameter(p.data, requires_grad=p.requires_grad) for p in self.model.parameters()
+        }
+        buffers = {id(b): b for b in self.model.buffers()}
+        model = copy.deepcopy(self.model, {**weights, **buffers})
+        model.answer_from(FewerTokens(merge=merge, drop=drop))
+        return type(self)(model, self.view, self.labels, self.report, self.extra)
 
     def predict(self, video: Source, views: str | None = None, *, average: Average = "logits") -> Prediction:
         """What the model says of a video.

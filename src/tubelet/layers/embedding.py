@@ -27,9 +27,16 @@ class TubeletEmbedding(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """`(B, F, C, H*h, W*w)` with F = T*t to `(B, T, H, W, D)`."""
+        return self.project(self.cut(video))
+
+    def cut(self, video: Tensor) -> Tensor:
+        """The values of every tubelet: `(B, F, C, H*h, W*w)` to `(B, T, H, W, C*t*h*w)`."""
         t, h, w = self.tubelet
         tubelets = video.unflatten(4, (-1, w)).unflatten(3, (-1, h)).unflatten(1, (-1, t))
-        tubelets = tubelets.permute(0, 1, 4, 6, 3, 2, 5, 7).flatten(4)  # (B, T, H, W, C*t*h*w)
+        return tubelets.permute(0, 1, 4, 6, 3, 2, 5, 7).flatten(4)
+
+    def project(self, tubelets: Tensor) -> Tensor:
+        """`(..., C*t*h*w)` to `(..., D)`."""
         return F.linear(tubelets, self.weight.flatten(1), self.bias)
 
 

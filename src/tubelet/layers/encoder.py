@@ -46,11 +46,7 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
         """`(B, ..., T*H*W, D)` to the same, with the class token (where there is one) put first."""
-        if self.class_token is not None:
-            tokens = torch.cat((self.class_token.expand(*tokens.shape[:-2], 1, -1), tokens), dim=-2)
-        if self.positions is not None:
-            tokens = tokens + self.positions(grid)
-        tokens = self.dropout(tokens)
+        tokens = self.placed(tokens, grid)
         if self.split:
             tokens = tokens.unflatten(1, (grid[0], -1))
         for block in self.blocks:
@@ -61,6 +57,14 @@ class Encoder(nn.Module):
         if self.split:
             tokens = tokens.flatten(1, 2)
         return self.norm(tokens)
+
+    def placed(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """The tokens as the first block takes them, but not split: with class token and positions."""
+        if self.class_token is not None:
+            tokens = torch.cat((self.class_token.expand(*tokens.shape[:-2], 1, -1), tokens), dim=-2)
+        if self.positions is not None:
+            tokens = tokens + self.positions(grid)
+        return self.dropout(tokens)
 
 
 def pool_tokens(tokens: Tensor, pool: str) -> Tensor:

@@ -3,7 +3,7 @@
 The model is run on tensors that have a shape and no numbers, so nothing is allocated or computed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tubelet.layers.embedding import Grid
 from tubelet.models.config import ViViTConfig
+from tubelet.models.fewer_tokens import FewerTokens
 from tubelet.models.vivit import ViViT
 
 
@@ -30,10 +31,15 @@ class Cost:
     """What the backward pass of one clip keeps in float32, with fused attention (no N x N matrices)."""
 
 
-def count_cost(config: ViViTConfig) -> Cost:
-    """The cost of a model at its own frames and size."""
+def count_cost(config: ViViTConfig, fewer_tokens: FewerTokens | None = None) -> Cost:
+    """The cost of a model at its own frames and size.
+
+    `fewer_tokens` lowers the multiply-adds by what is merged; what is dropped depends on the video, and counts.
+    """
     with torch.device("meta"):
-        model = ViViT(config)
+        model = ViViT(config).eval()
+        if fewer_tokens is not None and fewer_tokens.merge:
+            model.answer_from(replace(fewer_tokens, drop=None))
         video = torch.empty(1, config.frames, config.channels, *config.pixels)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:

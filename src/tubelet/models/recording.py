@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tubelet.errors import ConfigError
 from tubelet.layers.attention import Attention
 from tubelet.layers.block import Branch
 from tubelet.layers.encoder import Encoder
@@ -45,7 +46,15 @@ def record(model: ViViT, video: Tensor, attentions: bool = False) -> Recording:
         video: what `ViViT.forward` takes.
         attentions: keep the attention weights too; they are computed a second time, and take memory of the square
             of the number of tokens.
+
+    Raises:
+        ConfigError: if the model answers from fewer tokens.
     """
+    if model.fewer_tokens is not None:
+        raise ConfigError(
+            "A model that answers from fewer tokens has none to record of every place: record the exact model, "
+            "before with_fewer_tokens or after answer_from(None)."
+        )
     hidden: list[Tensor] = []
     weights: list[Tensor] = []
     normed: list[Tensor] = []

@@ -14,6 +14,7 @@ from tubelet.layers.block import MLP, Block, Branch, DropPath
 from tubelet.layers.embedding import Grid, Positions, TubeletEmbedding, uniform_frames
 from tubelet.layers.encoder import Encoder, pool_tokens
 from tubelet.models.config import ViViTConfig
+from tubelet.models.fewer_tokens import FewerTokens, frame_vectors, joint_vector
 
 
 class ViViT(nn.Module):
@@ -45,6 +46,7 @@ class ViViT(nn.Module):
         size = config.representation or config.width
         self.representation = nn.Linear(config.width, size) if config.representation else None
         self.head = nn.Linear(size, sum(config.classes))
+        self.fewer_tokens: FewerTokens | None = None
         # On the meta device drawing has no effect but to import much of PyTorch's compiler.
         if not self.head.weight.is_meta:
             initialise(self, generator)
@@ -78,18 +80,26 @@ class ViViT(nn.Module):
         """What the head sees: `(B, D)`, or `(B, representation)`. Takes what `forward` takes."""
         if self.encoder is None:
             return self.features_of_frames(self.frame_vectors(video))
+        pool = self.config.pool or "class"
+        if self.fewer_tokens is not None:
+            tubelets = self.embedding.cut(self.shown(video))
+            return self._finished(
+                joint_vector(self.fewer_tokens, self.embedding, self.encoder, tubelets, pool)
+            )
         tokens = self.embed(video)
         grid: Grid = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
-        return self._finished(
-            pool_tokens(self.encoder(tokens.flatten(1, 3), grid), self.config.pool or "class")
-        )
+        return self._finished(pool_tokens(self.encoder(tokens.flatten(1, 3), grid), pool))
 
     def frame_vectors(self, video: Tensor) -> Tensor:
         """Model 2: what the spatial encoder says of each tubelet in time, `(B, F, C, H, W)` to `(B, T, D)`."""
         assert self.spatial is not None, "only Model 2 has a spatial encoder"
+        pool = self.config.pool or "class"
+        if self.fewer_tokens is not None:
+            tubelets = self.embedding.cut(self.shown(video))
+            return frame_vectors(self.fewer_tokens, self.embedding, self.spatial, tubelets, pool)
         tokens = self.embed(video)
         grid = (1, tokens.shape[2], tokens.shape[3])
-        return pool_tokens(self.spatial(tokens.flatten(2, 3), grid), self.config.pool or "class")
+        return pool_tokens(self.spatial(tokens.flatten(2, 3), grid), pool)
 
     def features_of_frames(self, vectors: Tensor) -> Tensor:
         """Model 2: the rest of `features`, of frame vectors `(B, T, D)`."""
@@ -107,6 +117,10 @@ class ViViT(nn.Module):
 
     def embed(self, video: Tensor) -> Tensor:
         """Tokens before class token and positions: `(B, F, C, H, W)` to `(B, T, H, W, D)`."""
+        return self.embedding(self.shown(video))
+
+    def shown(self, video: Tensor) -> Tensor:
+        """The frames that are embedded, of a video that the model can take: `(B, F, C, H, W)` to the same."""
         config = self.config
         if video.ndim != 5 or video.shape[2] != config.channels or not video.is_floating_point():
             raise ValueError(
@@ -115,11 +129,19 @@ class ViViT(nn.Module):
             )
         frames, _, height, width = video.shape[1:]
         config.grid_of(frames, height, width)  # refuses what the tubelet does not divide
-        if config.sampled_frames is not None:
-            video = video[
-                :, uniform_frames(frames, config.sampled_frames, config.frame_sampling == "official")
-            ]
-        return self.embedding(video)
+        if config.sampled_frames is None:
+            return video
+        return video[:, uniform_frames(frames, config.sampled_frames, config.frame_sampling == "official")]
+
+    def answer_from(self, fewer_tokens: FewerTokens | None) -> None:
+        """Answer from fewer tokens than there are, or (None) from all of them again. Models 1 and 2.
+
+        Raises:
+            ConfigError: if this model cannot.
+        """
+        if fewer_tokens is not None:
+            fewer_tokens.check(self.config)
+        self.fewer_tokens = fewer_tokens
 
     def checkpoint_activations(self, enabled: bool = True) -> None:
         """Keep only each block's input for the backward pass and compute the rest again: less memory."""

@@ -1,0 +1,102 @@
+"""Static tubelets: those that show what the one before at their place showed need not be computed again.
+
+As run-length tokenisation does it (Choudhury et al. 2024, "Don't look twice"), without its training: a tubelet is
+static where it differs from the last that was computed at its place by no more than a threshold. It is compared with that
+one and not with its neighbour in time, so that nothing drifts away unseen in a slow change.
+
+Axis letters: B batch, T H W the grid of tubelets, S = H*W, P values of a tubelet, N tokens of a frame, D width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tubelet.layers.attention import Attention, attend
+from tubelet.layers.block import Block, Branch
+from tubelet.layers.embedding import TubeletEmbedding
+from tubelet.layers.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Which tubelet stands for which."""
+
+    begun: Tensor
+    """The time index of the tubelet that stands for each, `(B, T, S)`; its own where it is computed."""
+
+    @property
+    def kept(self) -> Tensor:
+        """Which tubelets are computed: bool `(B, T, S)`."""
+        times = torch.arange(self.begun.shape[1], device=self.begun.device)
+        return self.begun == times[:, None]
+
+    @property
+    def lengths(self) -> Tensor:
+        """For how many tubelets each stands, itself included; 0 where another stands for it: float32 `(B, T, S)`."""
+        ones = torch.ones_like(self.begun, dtype=torch.float32)
+        return torch.zeros_like(ones).scatter_add_(1, self.begun, ones)
+
+
+def find_runs(tubelets: Tensor, threshold: float) -> Runs:
+    """Runs of tubelets that show the same.
+
+    Args:
+        tubelets: `(B, T, H, W, P)`.
+        threshold: the largest mean absolute difference of the values of two tubelets that are the same; 0: of equals.
+    """
+    computed = tubelets[:, 0]
+    begun = [torch.zeros(computed.shape[:3], dtype=torch.long, device=tubelets.device)]
+    for time in range(1, tubelets.shape[1]):
+        changed = (tubelets[:, time] - computed).abs().mean(dim=-1) > threshold
+        computed = torch.where(changed[..., None], tubelets[:, time], computed)
+        begun.append(torch.where(changed, time, begun[-1]))
+    return Runs(torch.stack(begun, dim=1).flatten(2))
+
+
+def embed_kept(embedding: TubeletEmbedding, tubelets: Tensor, kept: Tensor) -> Tensor:
+    """Tokens of the tubelets that are computed, zeros for the others: `(B, T, H, W, P)` to `(B, T, S, D)`."""
+    flat = tubelets.flatten(2, 3)
+    tokens = flat.new_zeros((*flat.shape[:3], embedding.weight.shape[0]))
+    tokens[kept] = embedding.project(flat[kept])
+    return tokens
+
+
+def shared_frames(encoder: Encoder, tokens: Tensor, runs: Runs) -> Tensor:
+    """The spatial encoder of Model 2, where one token stands for a run of static tubelets.
+
+    All frames that it is part of see it, and it sees the frame in which it begins. Where whole frames stand still this
+    is what the encoder computes; else it takes what is around a static tubelet for static too. Everything but attention
+    itself is computed once a run, over the whole batch, so that examples may keep different numbers of tokens.
+
+    Args:
+        encoder: the spatial one, of attention along axis 2.
+        tokens: with class token and positions, `(B, T, N, D)`.
+        runs: of the tubelets, which are the last S of the N tokens; the ones before belong to one frame each.
+
+    Returns:
+        The tokens of every frame, after the norm, `(B, T, N, D)`.
+    """
+    extra = tokens.shape[2] - runs.begun.shape[2]
+    kept, begun = runs.kept, runs.begun
+    if extra:
+        times = torch.arange(tokens.shape[1], device=tokens.device)[:, None].expand(*tokens.shape[:2], extra)
+        kept = torch.cat((kept.new_ones(times.shape), kept), dim=2)
+        begun = torch.cat((times, begun), dim=2)
+    numbers = kept.flatten().cumsum(dim=0).sub(1).view(kept.shape)
+    seen = numbers.gather(
+        1, begun
+    )  # of the token that stands at each place: (B, T, N) into the M that are computed
+    flat = tokens[kept]  # (M, D)
+    for block in encoder.blocks:
+        assert isinstance(block, Block)
+        branch = block["attention"]
+        assert isinstance(branch, Branch)
+        layer = branch.layer
+        assert isinstance(layer, Attention)
+        normed = branch.norm(flat)
+        projections = (layer.query, layer.key, layer.value)
+        query, key, value = (p(normed)[seen].unflatten(-1, (layer.heads, -1)) for p in projections)
+        flat = flat + layer.out(attend(query, key, value, axis=2).flatten(-2)[kept])
+        flat = block["mlp"](flat)
+    return encoder.norm(flat)[seen]

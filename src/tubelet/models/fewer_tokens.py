@@ -1,0 +1,117 @@
+"""Answering from fewer tokens, without training: `FewerTokens`, and how Models 1 and 2 do it.
+
+Letters as in `vivit.py`; P values of a tubelet.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tubelet.errors import ConfigError
+from tubelet.layers.embedding import Grid, TubeletEmbedding
+from tubelet.layers.encoder import Encoder, pool_tokens
+from tubelet.layers.merging import pool_merged
+from tubelet.layers.static import embed_kept, find_runs, shared_frames
+from tubelet.models.config import ViViTConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewerTokens:
+    """What a model may leave out. It then answers otherwise than it was trained to: measure what that costs.
+
+    Raises:
+        ConfigError: for what cannot be.
+    """
+
+    merge: float = 0.0
+    """Share of the tokens of a block that become one with their likest, in every block: 0 to 0.5. In Model 2 within
+    the spatial encoder, frame by frame. Bolya et al. 2023, arXiv 2210.09461."""
+    drop: float | None = None
+    """Tubelets are not computed that differ by no more than this from the last one computed at their place: the mean
+    absolute difference of the values as the model sees them, after `View.normalise`. 0 leaves out only repetitions.
+    Choudhury et al. 2024, arXiv 2411.05222. None: all are computed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if not 0 <= self.merge <= 0.5:
+            raise ConfigError(f"merge={self.merge} is not a share from 0 to 0.5 of the tokens of a block.")
+        if self.drop is not None and not self.drop >= 0:
+            raise ConfigError(f"drop={self.drop} is not a difference of 0 or more.")
+        if self.merge == 0 and self.drop is None:
+            raise ConfigError("Neither merge nor drop is given, so no token is left out: give one.")
+
+    def check(self, config: ViViTConfig) -> None:
+        """Refuse a model that cannot do it.
+
+        Raises:
+            ConfigError: saying why.
+        """
+        if config.attention not in ("joint", "factorised_encoder"):
+            raise ConfigError(
+                "Fewer tokens are for Models 1 and 2; Models 3 and 4 attend over time and space apart, and need "
+                f"every token of the grid: attention is {config.attention!r}."
+            )
+        if config.attention == "factorised_encoder" and self.merge and self.drop is not None:
+            raise ConfigError(
+                "Model 2 takes merge or drop, not both: static tubelets are shared by frames whose tokens would be "
+                "merged otherwise in each."
+            )
+
+
+def joint_vector(
+    settings: FewerTokens, embedding: TubeletEmbedding, encoder: Encoder, tubelets: Tensor, pool: str
+) -> Tensor:
+    """Model 1 from fewer tokens: tubelets `(B, T, H, W, P)` to the vector before the head's norm, `(B, D)`.
+
+    A tubelet that others stand still behind has the size of its run. Examples that drop run one by one, since each
+    keeps another number of tokens.
+    """
+    check_answering(encoder)
+    grid = grid_of(tubelets)
+    if settings.drop is None:
+        tokens = encoder.placed(embedding.project(tubelets).flatten(1, 3), grid)
+        return pool_merged(encoder, tokens, None, settings.merge, pool)
+    runs = find_runs(tubelets, settings.drop)
+    kept, lengths = runs.kept.flatten(1), runs.lengths.flatten(1)
+    tokens = encoder.placed(embed_kept(embedding, tubelets, runs.kept).flatten(1, 2), grid)
+    extra = tokens.shape[1] - kept.shape[1]
+    kept = torch.cat((kept.new_ones(len(kept), extra), kept), dim=1)
+    lengths = torch.cat((lengths.new_ones(len(kept), extra), lengths), dim=1)
+    vectors = [
+        pool_merged(encoder, one[chosen][None], length[chosen][None], settings.merge, pool)
+        for one, chosen, length in zip(tokens, kept, lengths, strict=True)
+    ]
+    return torch.cat(vectors)
+
+
+def frame_vectors(
+    settings: FewerTokens, embedding: TubeletEmbedding, encoder: Encoder, tubelets: Tensor, pool: str
+) -> Tensor:
+    """Model 2 from fewer tokens: tubelets `(B, T, H, W, P)` to the frame vectors `(B, T, D)`."""
+    check_answering(encoder)
+    grid = grid_of(tubelets)
+    if settings.drop is None:
+        tokens = encoder.placed(embedding.project(tubelets).flatten(2, 3), (1, *grid[1:]))
+        vectors = pool_merged(encoder, tokens.flatten(0, 1), None, settings.merge, pool)
+        return vectors.unflatten(0, tokens.shape[:2])
+    runs = find_runs(tubelets, settings.drop)
+    tokens = encoder.placed(embed_kept(embedding, tubelets, runs.kept), (1, *grid[1:]))
+    return pool_tokens(shared_frames(encoder, tokens, runs), pool)
+
+
+def grid_of(tubelets: Tensor) -> Grid:
+    """Number of tubelets along time, height and width."""
+    return tubelets.shape[1], tubelets.shape[2], tubelets.shape[3]
+
+
+def check_answering(encoder: Encoder) -> None:
+    """Refuse to train so.
+
+    Raises:
+        ValueError: in training mode.
+    """
+    if encoder.training:
+        raise ValueError(
+            "Fewer tokens are for answering, not for training: set the model's fewer_tokens to None."
+        )
