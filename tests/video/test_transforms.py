@@ -75,6 +75,46 @@ def test_filters_are_pillows(
     assert torch.equal(transforms.resize(frames[:, :1], size, name)[:, 0], grey)
 
 
+def bilinear(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """One plane as the official code resizes it, one pixel after the other."""
+
+    def taps(inputs: int, outputs: int) -> list[tuple[int, int, np.float32]]:
+        scale = np.float32(inputs) / np.float32(outputs)
+        places = [(np.float32(i) + np.float32(0.5)) * scale - np.float32(0.5) for i in range(outputs)]
+        clipped = [[min(max(int(np.floor(p)) + k, 0), inputs - 1) for k in (0, 1)] for p in places]
+        return [(c[0], c[1], p - np.floor(p)) for c, p in zip(clipped, places, strict=True)]
+
+    def between(a: np.float32, b: np.float32, weight: np.float32) -> np.float32:
+        return a + (b - a) * weight
+
+    values = frame.astype(np.float32)
+    found = np.empty(size, np.uint8)
+    for row, (top, bottom, down) in enumerate(taps(frame.shape[0], size[0])):
+        for column, (left, right, across) in enumerate(taps(frame.shape[1], size[1])):
+            upper, lower = (between(values[r, left], values[r, right], across) for r in (top, bottom))
+            found[row, column] = np.uint8(between(upper, lower, down))
+    return found
+
+
+@pytest.mark.parametrize("size", [(70, 9), (3, 5), (12, 40)])
+@pytest.mark.parametrize("name", ["bilinear", "antialiased_bicubic"])
+def test_a_part_is_what_a_crop_leaves(size: tuple[int, int], name: transforms.Interpolation) -> None:
+    frames = noise(2, 3, 12, 21)
+    whole = transforms.resize(frames, size, name)
+    if name == "bilinear":
+        for frame, resized in zip(frames.flatten(0, 1).numpy(), whole.flatten(0, 1).numpy(), strict=True):
+            np.testing.assert_array_equal(resized, bilinear(frame, size))
+    decoded = frames.contiguous(memory_format=torch.channels_last)
+    part = (size[0] // 3, size[1] // 4, size[0] // 2, size[1] // 2)
+    for given_frames in (frames, decoded, decoded.flip(1)[:, :1]):
+        expected = transforms.resize(given_frames.contiguous(), size, name)
+        assert torch.equal(transforms.resize(given_frames, size, name), expected)
+        found = transforms.resize(given_frames, size, name, part)
+        assert torch.equal(found, transforms.crop(expected, part[0], part[1], part[2:]))
+    with pytest.raises(ConfigError, match="does not fit"):
+        transforms.resize(frames, size, name, (1, 0, *size))
+
+
 @given(grey=st.integers(0, 255), rows=st.integers(1, 40), columns=st.integers(1, 40), seed=st.integers(0, 99))
 def test_a_flat_picture_stays_flat(grey: int, rows: int, columns: int, seed: int) -> None:
     frames = torch.full((1, 3, rows, columns), grey, dtype=torch.uint8)

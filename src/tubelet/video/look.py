@@ -3,7 +3,7 @@
 L: frames of the video. T: clips. F: frames of a clip. V: views, clips x crops.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -149,11 +149,12 @@ def test_views(view: "View", video: Frames, views: str | tuple[int, int]) -> Vie
     if crops == 3 and not view.crop:
         raise ConfigError("a View with crop=False shows the whole frame; ask for one crop, such as '4x1'.")
     indices = test_clips(view, video_clock(view, video), len(video), count)
-    frames, place = load(view, video, indices)
     if crops == 3:
+        frames, place = load(view, video, indices, fitted)
         pieces = transforms.three_crops(padded(view, frames), (view.height, view.width))
     else:
-        pieces = (centre(view, frames),)
+        frames, place = load(view, video, indices, centred)
+        pieces = (frames,)
     return Views(pixels=torch.cat([piece[place] for piece in pieces]), indices=indices)
 
 
@@ -163,7 +164,7 @@ def train_clips(view: "View", video: Frames, generator: torch.Generator, count: 
         raise ConfigError(f"{count} training clips; there must be at least one.")
     clock = video_clock(view, video)
     indices = np.stack([train_clip(view, clock, len(video), generator) for _ in range(count)])
-    frames, place = load(view, video, indices)
+    frames, place = load(view, video, indices, fitted)
     pixels: list[Tensor] = []
     flipped: list[bool] = []
     colours: list[Tensor] = []
@@ -180,10 +181,17 @@ def train_clips(view: "View", video: Frames, generator: torch.Generator, count: 
 
 def train_geometry(view: "View", frames: Tensor, generator: torch.Generator) -> tuple[Tensor, bool]:
     """Fitted frames jittered, cropped and flipped at random, and whether they were flipped."""
+    size, crop = (frames.shape[-2], frames.shape[-1]), (view.height, view.width)
     if view.jitter is not None:
-        frames = transforms.jitter_scale(frames, view.jitter, generator, view.interpolation)
-    if view.crop:
-        frames = transforms.random_crop(padded(view, frames), (view.height, view.width), generator)
+        size = transforms.rescaled_size(*size, transforms.draw_factors(view.jitter, generator))
+    if view.crop and holds(size, crop):
+        # Nothing is resized but what the crop shows.
+        part = transforms.draw_part(size, crop, generator)
+        frames = transforms.resize(frames, size, view.interpolation, part)
+    else:
+        frames = transforms.resize(frames, size, view.interpolation)
+        if view.crop:
+            frames = transforms.random_crop(padded(view, frames), crop, generator)
     if not view.flip:
         return frames, False
     mirrored = transforms.draw_flip(generator)
@@ -214,8 +222,8 @@ def windows_of(view: "View", video: Frames) -> Iterator[Window]:
         fresh = np.array(sorted(wanted - ready.keys()), dtype=np.int64)
         ready = {i: frame for i, frame in ready.items() if i in wanted}
         if len(fresh):
-            frames, _ = load(view, video, fresh)
-            ready |= dict(zip(fresh.tolist(), centre(view, frames), strict=True))
+            frames, _ = load(view, video, fresh, centred)
+            ready |= dict(zip(fresh.tolist(), frames, strict=True))
         end = float(clock.edges[start]) + view.frames * clock.step
         if view.stride is not None:
             end = float(seconds[min(round(end), len(video))])
@@ -227,16 +235,38 @@ def windows_of(view: "View", video: Frames) -> Iterator[Window]:
         )
 
 
-def load(view: "View", video: Frames, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """The distinct frames, fitted, uint8 (N, C, h, w); and which of them stands at each place of `indices`."""
+def load(
+    view: "View", video: Frames, indices: NDArray[np.int64], prepare: Callable[["View", Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The distinct frames, as `fitted` or `centred` leaves them; and which of them stands at each place of `indices`.
+
+    Returns:
+        uint8 (N, C, h, w), and int64 of the shape of `indices`.
+    """
     distinct, place = np.unique(indices, return_inverse=True)
     at_once = max(DECODED_BYTES // (3 * video.height * video.width), 1)
-    parts = [fitted(view, video.frames(distinct[i : i + at_once])) for i in range(0, len(distinct), at_once)]
+    parts = [prepare(view, video.frames(distinct[i : i + at_once])) for i in range(0, len(distinct), at_once)]
     return torch.cat(parts), torch.from_numpy(place.reshape(indices.shape))
 
 
 def fitted(view: "View", frames: Tensor) -> Tensor:
     """Whole frames up to the crop: uint8 (N, 3, h, w) -> (N, C, h', w')."""
+    frames = shown(view, frames)
+    size = fitted_size(view, frames)
+    return frames if size is None else transforms.resize(frames, size, view.interpolation)
+
+
+def centred(view: "View", frames: Tensor) -> Tensor:
+    """Whole frames up to and with the centre crop, of which nothing else is resized: (N, 3, h, w) -> (N, C, H, W)."""
+    frames = shown(view, frames)
+    size, crop = fitted_size(view, frames), (view.height, view.width)
+    if size is None or not view.crop or not holds(size, crop):
+        return centre(view, frames if size is None else transforms.resize(frames, size, view.interpolation))
+    return transforms.resize(frames, size, view.interpolation, transforms.centre_part(size, crop))
+
+
+def shown(view: "View", frames: Tensor) -> Tensor:
+    """The region and the channels that the view shows: uint8 (N, 3, h, w) -> (N, C, h', w')."""
     if view.region is not None:
         frames = transforms.cut_region(frames, view.region)
     if view.channels == 1 and frames.shape[-3] == 3:
@@ -246,15 +276,23 @@ def fitted(view: "View", frames: Tensor) -> Tensor:
             f"the view shows {view.channels} channels and these frames have {frames.shape[-3]}: give frames of "
             f"{view.channels} channels; a file has three, of which a view shows 3, or 1 of brightness."
         )
+    return frames
+
+
+def fitted_size(view: "View", frames: Tensor) -> tuple[int, int] | None:
+    """(height, width) to which frames are resized before the crop; None: they are not."""
     if view.fit == "none":
-        return frames
+        return None
     target = view.size if view.resize is None else view.resize
     if view.fit == "shorter_side":
         side = target if isinstance(target, int) else max(target)
-        target = transforms.shorter_side_size(frames.shape[-2], frames.shape[-1], side)
-    elif isinstance(target, int):
-        target = (target, target)
-    return transforms.resize(frames, target, view.interpolation)
+        return transforms.shorter_side_size(frames.shape[-2], frames.shape[-1], side)
+    return (target, target) if isinstance(target, int) else target
+
+
+def holds(size: tuple[int, int], crop: tuple[int, int]) -> bool:
+    """Whether a crop fits frames of this size without a border."""
+    return size[0] >= crop[0] and size[1] >= crop[1]
 
 
 def padded(view: "View", frames: Tensor) -> Tensor:

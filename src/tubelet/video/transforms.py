@@ -30,7 +30,16 @@ _PILLOW = {
 }
 
 
-def resize(frames: Tensor, size: tuple[int, int], interpolation: Interpolation = "bilinear") -> Tensor:
+Part = tuple[int, int, int, int]
+"""A rectangle of a frame: top, left, height, width, in pixels."""
+
+
+def resize(
+    frames: Tensor,
+    size: tuple[int, int],
+    interpolation: Interpolation = "bilinear",
+    part: Part | None = None,
+) -> Tensor:
     """Resize without keeping the aspect ratio.
 
     Args:
@@ -39,16 +48,23 @@ def resize(frames: Tensor, size: tuple[int, int], interpolation: Interpolation =
         interpolation: `"bilinear"` is the official one: between the four nearest pixels, in float, cut to uint8.
             The others are Pillow's filters, by Pillow itself: torch's antialiased bilinear differs from it in up to
             a quarter of the values, its bicubic by up to 17 grey levels.
+        part: of the resized frames, which is all that is wanted of them: the same pixels as by `crop` afterwards,
+            for less work. None: the whole.
 
     Returns:
-        uint8 (N, C, height, width).
+        uint8 (N, C, height, width), of the part.
+
+    Raises:
+        ConfigError: where the part is not inside the resized frame.
     """
     _uint8(frames)
+    part = (0, 0, *size) if part is None else part
+    _check_inside(part, size)
     if tuple(frames.shape[-2:]) == size:
-        return frames
+        return _cut(frames, part)
     if interpolation == "bilinear":
-        return _bilinear(frames, size)
-    return _pillow(frames, size, _PILLOW[interpolation])
+        return _bilinear(frames, size, part)
+    return _cut(_pillow(frames, size, _PILLOW[interpolation]), part)
 
 
 def shorter_side_size(height: int, width: int, side: int) -> tuple[int, int]:
@@ -72,19 +88,26 @@ def jitter_scale(
         generator: Draws both factors.
         interpolation: As for `resize`.
     """
-    factors = torch.empty(2).uniform_(*scale, generator=generator).tolist()
-    return rescale(frames, (factors[0], factors[1]), interpolation)
+    return rescale(frames, draw_factors(scale, generator), interpolation)
+
+
+def draw_factors(scale: tuple[float, float], generator: torch.Generator) -> tuple[float, float]:
+    """Of height and width, each uniform in [min, max]."""
+    height, width = torch.empty(2).uniform_(*scale, generator=generator).tolist()
+    return height, width
 
 
 def rescale(
     frames: Tensor, factors: tuple[float, float], interpolation: Interpolation = "bilinear"
 ) -> Tensor:
     """Resize height and width by these factors, cut to whole pixels."""
-    height, width = (
-        max(int(np.float32(side) * np.float32(f)), 1)
-        for side, f in zip(frames.shape[-2:], factors, strict=True)
-    )
-    return resize(frames, (height, width), interpolation)
+    return resize(frames, rescaled_size(frames.shape[-2], frames.shape[-1], factors), interpolation)
+
+
+def rescaled_size(height: int, width: int, factors: tuple[float, float]) -> tuple[int, int]:
+    """(height, width) times their factors, cut to whole pixels."""
+    sides = [int(np.float32(side) * np.float32(f)) for side, f in zip((height, width), factors, strict=True)]
+    return max(sides[0], 1), max(sides[1], 1)
 
 
 def crop(frames: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
@@ -93,20 +116,34 @@ def crop(frames: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
     Raises:
         ConfigError: where the rectangle is not inside the frame.
     """
-    height, width = size
-    rows, columns = frames.shape[-2:]
+    _check_inside((top, left, *size), (frames.shape[-2], frames.shape[-1]))
+    return _cut(frames, (top, left, *size))
+
+
+def _check_inside(part: Part, size: tuple[int, int]) -> None:
+    top, left, height, width = part
+    rows, columns = size
     if top < 0 or left < 0 or top + height > rows or left + width > columns:
         raise ConfigError(
             f"a crop of {height}x{width} pixels at ({top}, {left}) does not fit frames of {rows}x{columns}; "
             "resize to a larger size, crop a smaller one, or say pad=True for a black border."
         )
+
+
+def _cut(frames: Tensor, part: Part) -> Tensor:
+    top, left, height, width = part
     return frames[..., top : top + height, left : left + width]
 
 
 def centre_crop(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """The middle (height, width); an odd pixel is left over at the bottom and right."""
-    rows, columns = frames.shape[-2:]
-    return crop(frames, (rows - size[0]) // 2, (columns - size[1]) // 2, size)
+    top, left, *_ = centre_part((frames.shape[-2], frames.shape[-1]), size)
+    return crop(frames, top, left, size)
+
+
+def centre_part(frame: tuple[int, int], size: tuple[int, int]) -> Part:
+    """Where `centre_crop` cuts (height, width) out of a frame of this (height, width)."""
+    return (frame[0] - size[0]) // 2, (frame[1] - size[1]) // 2, *size
 
 
 def three_crops(frames: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,9 +165,15 @@ def three_crops(frames: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, 
 
 def random_crop(frames: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """A (height, width) rectangle anywhere inside the frame, the same for all frames."""
-    spare = [max(side - wanted, 0) for side, wanted in zip(frames.shape[-2:], size, strict=True)]
-    top, left = (int(torch.randint(room + 1, (), generator=generator)) for room in spare)
+    top, left, *_ = draw_part((frames.shape[-2], frames.shape[-1]), size, generator)
     return crop(frames, top, left, size)
+
+
+def draw_part(frame: tuple[int, int], size: tuple[int, int], generator: torch.Generator) -> Part:
+    """Where `random_crop` cuts (height, width) out of a frame of this (height, width)."""
+    spare = [max(side - wanted, 0) for side, wanted in zip(frame, size, strict=True)]
+    top, left = (int(torch.randint(room + 1, (), generator=generator)) for room in spare)
+    return top, left, *size
 
 
 def random_flip(frames: Tensor, generator: torch.Generator) -> Tensor:
@@ -188,37 +231,60 @@ def _uint8(frames: Tensor) -> None:
         )
 
 
-def _taps(inputs: int, outputs: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """For each output pixel, its two input pixels and the weight of the second, with half-pixel centres."""
+def _taps(
+    inputs: int, outputs: int, start: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """For some output pixels, their two input pixels and the weight of the second, with half-pixel centres."""
     scale = np.float32(inputs) / np.float32(outputs)
-    centre = (np.arange(outputs, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
+    centre = (np.arange(start, start + count, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
     below = np.floor(centre)
     first = np.clip(below, 0, inputs - 1).astype(np.int64)
     second = np.clip(below + 1, 0, inputs - 1).astype(np.int64)
     return first, second, centre - below
 
 
-def _bilinear(frames: Tensor, size: tuple[int, int]) -> Tensor:
+# Rows that are resized at a time: what they need stays in a core's own cache.
+_ROWS_AT_ONCE = 64
+
+
+def _bilinear(frames: Tensor, size: tuple[int, int], part: Part) -> Tensor:
     # First along rows, then columns, each as a + (b - a) * weight, in the order that the golden values were made:
     # the cut to uint8 turns a last-bit difference into a grey level, and equal pixels must stay equal.
-    # Frame by frame in numpy: no float copy of large frames, and where many processes share few cores, torch's
-    # threads wait for each other at every one of these small steps.
-    height, width = size
-    top, bottom, down = _taps(frames.shape[-2], height)
-    left, right, across = _taps(frames.shape[-1], width)
-    result = np.empty((*frames.shape[:-2], height, width), dtype=np.uint8)
+    # A few rows at a time in numpy: no float copy of large frames, and where many processes share few cores,
+    # torch's threads wait for each other at every one of these small steps.
+    top, left, height, width = part
+    count, channels = frames.shape[:2]
+    up, down, downwards = _taps(frames.shape[-2], size[0], top, height)
+    near, far, across = _taps(frames.shape[-1], size[1], left, width)
+    # Decoded frames have their channels side by side; in others every plane is a picture of its own.
+    together = channels if frames.stride(1) == 1 else 1
+    pictures = frames if together == channels else frames.reshape(count * channels, 1, *frames.shape[-2:])
+    # Each as (rows, columns x channels).
+    rows = pictures.permute(0, 2, 3, 1).reshape(len(pictures), pictures.shape[-2], -1).numpy()
+    place = np.arange(together)[:, None]
+    near, far = (together * near + place).ravel(), (together * far + place).ravel()
+    across = np.tile(across, together)
+    result = np.empty((len(pictures), together, height, width), dtype=np.uint8)
 
-    def rows(frame: NDArray[np.uint8], which: NDArray[np.int64]) -> NDArray[np.float32]:
-        chosen = frame.take(which, axis=-2)
-        return _between(chosen.take(left, axis=-1), chosen.take(right, axis=-1), across)
+    def along(chosen: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return _between(chosen[:, near], chosen[:, far], across)
 
-    for number, frame in enumerate(frames.numpy()):
-        result[number] = _between(rows(frame, top), rows(frame, bottom), down[:, None])
-    return torch.from_numpy(result)
+    for number, picture in enumerate(rows):
+        for first in range(0, height, _ROWS_AT_ONCE):
+            some = slice(first, first + _ROWS_AT_ONCE)
+            above, below = up[some], down[some]
+            low, high = above[0], below[-1] + 1
+            if high - low < 2 * len(above):  # neighbours share rows: each is resized once
+                between = along(picture[low:high])
+                mixed = _between(between[above - low], between[below - low], downwards[some, None])
+            else:
+                mixed = _between(along(picture[above]), along(picture[below]), downwards[some, None])
+            result[number, :, some] = mixed.reshape(-1, together, width).swapaxes(0, 1)
+    return torch.from_numpy(result.reshape(count, channels, height, width))
 
 
 def _between(a: NDArray[Any], b: NDArray[Any], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    a, mixed = a.astype(np.float32, copy=False), b.astype(np.float32)
+    a, mixed = a.astype(np.float32, copy=False), b.astype(np.float32, copy=False)
     mixed -= a
     mixed *= weight
     mixed += a

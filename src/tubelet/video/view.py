@@ -349,7 +349,7 @@ class View:
         Returns:
             uint8 (N, C, H, W).
         """
-        return look.centre(self, look.fitted(self, frames)).contiguous()
+        return look.centred(self, frames).contiguous()
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """The value step only: uint8 (..., C, H, W) -> float32 of the same shape, on the same device."""
