@@ -17,8 +17,8 @@ CONFIG = ViViTConfig(
 @torch.inference_mode()
 def test_the_likest_are_averaged_by_size() -> None:
     # The tokens at 0, 2, 4 look for partners among those at 1, 3: 2 is most like 3, 0 next like 1.
-    keys = torch.tensor([[[1.0, 0.3], [1, 0], [0, 1], [0, 1], [-1, -1]]])
-    tokens = torch.tensor([[[1.0], [2], [3], [4], [5]]])
+    keys = torch.tensor([[[[1.0, 0.3], [1, 0], [0, 1], [0, 1], [-1, -1]]]])
+    tokens = torch.tensor([[[[1.0], [2], [3], [4], [5]]]])
     sizes = torch.tensor([[1.0, 1, 3, 1, 1]])
     merged, grown = merge_tokens(tokens, keys, sizes, 1, keep_first=False)
     assert merged.flatten().tolist() == [1, 5, 2, pytest.approx((3 * 3 + 4) / 4)]
@@ -27,7 +27,17 @@ def test_the_likest_are_averaged_by_size() -> None:
     assert merged.flatten().tolist() == [5, 1.5, pytest.approx(13 / 4)]
     assert grown.tolist() == [[1, 2, 4]]
     kept, _ = merge_tokens(tokens, keys, None, 2, keep_first=True)
-    assert kept[0, 0] == 1, "the first token is merged into none"
+    assert kept[0, 0, 0] == 1, "the first token is merged into none"
+
+
+@torch.inference_mode()
+def test_places_merge_alike_at_all_times() -> None:
+    """At the first time 0 is likest to 1, at the second somewhat less to 3: over both, to 1."""
+    keys = torch.tensor([[[[1.0, 0], [1, 0], [0, 1], [0, -1]], [[1, 0.2], [0.5, 1], [-1, 0], [0, 1]]]])
+    tokens = torch.tensor([[[[1.0], [2], [3], [4]], [[10], [20], [30], [40]]]])
+    merged, grown = merge_tokens(tokens, keys, None, 1, keep_first=False)
+    assert merged[0, :, :, 0].tolist() == [[3, 1.5, 4], [30, 15, 40]]
+    assert grown.tolist() == [[1, 2, 1]]
 
 
 @torch.inference_mode()
@@ -38,7 +48,8 @@ def test_attention_by_size_is_attention_among_copies() -> None:
     assert isinstance(branch, Branch)
     tokens = torch.randn(2, 4, 24, generator=GENERATOR)
     sizes = torch.tensor([[1, 2, 1, 3], [2, 1, 3, 1]])
-    found, _ = attend_by_size(branch, tokens, sizes.float())
+    found, _ = attend_by_size(branch, tokens[:, None], sizes.float())
+    found = found[:, 0]
     for one, counts, out in zip(tokens, sizes, found, strict=True):
         copies = branch(one.repeat_interleave(counts, dim=0)[None])[0]
         torch.testing.assert_close(out.repeat_interleave(counts, dim=0), copies, rtol=1e-5, atol=1e-5)
@@ -59,11 +70,11 @@ def test_equal_tokens_merge_without_loss(pool: str) -> None:
     one_block = model.encoder.blocks[1:]
     model.encoder.blocks = model.encoder.blocks[:1]
     model.encoder.norm, norm = torch.nn.Identity(), model.encoder.norm
-    before = pool_merged(model.encoder, tokens, None, 0.5, "mean")
+    before = pool_merged(model.encoder, tokens[:, None], None, 0.5, "mean")[:, 0]
     torch.testing.assert_close(before, model.encoder.blocks[0](tokens).mean(dim=1), rtol=1e-5, atol=1e-5)
     model.encoder.blocks.extend(one_block)
     model.encoder.norm = norm
     # Without sizes in attention or in the mean, this differs in the second digit.
     sizes = torch.full((2, 8), 2.0)
-    found = pool_merged(model.encoder, tokens[:, ::2], sizes, 0.0, pool)
+    found = pool_merged(model.encoder, tokens[:, None, ::2], sizes, 0.0, pool)[:, 0]
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)

@@ -1,8 +1,8 @@
 """Static tubelets: those that show what the one before at their place showed need not be computed again.
 
 As run-length tokenisation does it (Choudhury et al. 2024, "Don't look twice"), without its training: a tubelet is
-static where it differs from the last that was computed at its place by no more than a threshold. It is compared with that
-one and not with its neighbour in time, so that nothing drifts away unseen in a slow change.
+static where it differs from the last that was computed at its place by no more than a threshold. It is compared with
+that one and not with its neighbour in time, so that nothing drifts away unseen in a slow change.
 
 Axis letters: B batch, T H W the grid of tubelets, S = H*W, P values of a tubelet, N tokens of a frame, D width.
 """
@@ -65,9 +65,10 @@ def embed_kept(embedding: TubeletEmbedding, tubelets: Tensor, kept: Tensor) -> T
 def shared_frames(encoder: Encoder, tokens: Tensor, runs: Runs) -> Tensor:
     """The spatial encoder of Model 2, where one token stands for a run of static tubelets.
 
-    All frames that it is part of see it, and it sees the frame in which it begins. Where whole frames stand still this
-    is what the encoder computes; else it takes what is around a static tubelet for static too. Everything but attention
-    itself is computed once a run, over the whole batch, so that examples may keep different numbers of tokens.
+    All frames that it is part of see it, and it sees the frame in which it begins. Where whole frames stand still
+    this is what the encoder computes; else it takes what is around a static tubelet for static too. Everything but
+    attention itself is computed once a run, over the whole batch, so that examples may keep different numbers of
+    tokens.
 
     Args:
         encoder: the spatial one, of attention along axis 2.

@@ -26,7 +26,7 @@ class FewerTokens:
 
     merge: float = 0.0
     """Share of the tokens of a block that become one with their likest, in every block: 0 to 0.5. In Model 2 within
-    the spatial encoder, frame by frame. Bolya et al. 2023, arXiv 2210.09461."""
+    the spatial encoder, at the same places in all frames of a clip. Bolya et al. 2023, arXiv 2210.09461."""
     drop: float | None = None
     """Tubelets are not computed that differ by no more than this from the last one computed at their place: the mean
     absolute difference of the values as the model sees them, after `View.normalise`. 0 leaves out only repetitions.
@@ -71,7 +71,7 @@ def joint_vector(
     grid = grid_of(tubelets)
     if settings.drop is None:
         tokens = encoder.placed(embedding.project(tubelets).flatten(1, 3), grid)
-        return pool_merged(encoder, tokens, None, settings.merge, pool)
+        return pool_merged(encoder, tokens[:, None], None, settings.merge, pool)[:, 0]
     runs = find_runs(tubelets, settings.drop)
     kept, lengths = runs.kept.flatten(1), runs.lengths.flatten(1)
     tokens = encoder.placed(embed_kept(embedding, tubelets, runs.kept).flatten(1, 2), grid)
@@ -79,7 +79,7 @@ def joint_vector(
     kept = torch.cat((kept.new_ones(len(kept), extra), kept), dim=1)
     lengths = torch.cat((lengths.new_ones(len(kept), extra), lengths), dim=1)
     vectors = [
-        pool_merged(encoder, one[chosen][None], length[chosen][None], settings.merge, pool)
+        pool_merged(encoder, one[chosen][None, None], length[chosen][None], settings.merge, pool)[:, 0]
         for one, chosen, length in zip(tokens, kept, lengths, strict=True)
     ]
     return torch.cat(vectors)
@@ -93,8 +93,7 @@ def frame_vectors(
     grid = grid_of(tubelets)
     if settings.drop is None:
         tokens = encoder.placed(embedding.project(tubelets).flatten(2, 3), (1, *grid[1:]))
-        vectors = pool_merged(encoder, tokens.flatten(0, 1), None, settings.merge, pool)
-        return vectors.unflatten(0, tokens.shape[:2])
+        return pool_merged(encoder, tokens, None, settings.merge, pool)
     runs = find_runs(tubelets, settings.drop)
     tokens = encoder.placed(embed_kept(embedding, tubelets, runs.kept), (1, *grid[1:]))
     return pool_tokens(shared_frames(encoder, tokens, runs), pool)
