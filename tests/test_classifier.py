@@ -363,3 +363,26 @@ def test_hugging_face_folder(tmp_path: Path, clip: Path) -> None:
     (tmp_path / "hf" / "preprocessor_config.json").unlink()
     with pytest.warns(UserWarning, match=r"\[-3, 1\]"):
         assert tubelet.load(tmp_path / "hf").view.size in (224, (224, 224))
+
+
+def test_fewer_tokens_are_another_classifier(clip: Path, tmp_path: Path) -> None:
+    classifier = make(config=replace(CONFIG, depth=2))
+    exact = classifier.predict(clip).logits
+    fewer = classifier.with_fewer_tokens(merge=0.5)
+    assert not torch.allclose(fewer.predict(clip).logits, exact, atol=1e-3)
+    assert torch.equal(classifier.predict(clip).logits, exact)
+    fewer.save(tmp_path / "model")
+    assert torch.equal(tubelet.load(tmp_path / "model").predict(clip).logits, exact)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
+def test_int8(clip: Path, tmp_path: Path) -> None:
+    classifier = make()
+    exact = classifier.predict(clip).logits
+    classifier.to(dtype=torch.int8)
+    assert classifier.dtype == torch.int8
+    found = classifier.predict(clip).logits
+    assert not torch.equal(found, exact)
+    torch.testing.assert_close(found, exact, rtol=0.1, atol=0.1)
+    with pytest.raises(WeightsError, match="int8"):
+        classifier.save(tmp_path / "model")

@@ -1,6 +1,5 @@
 """`Classifier`: a model, how it must look at a video, and what its outputs mean; loaded, saved and used as one."""
 
-import copy
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,13 +12,14 @@ from typing import Any, Literal, Self
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
 from tubelet.errors import ConfigError, DecodeError, WeightsError
 from tubelet.hub import push
 from tubelet.labels import Average, Labels
 from tubelet.model_folder import read_folder, write_folder
 from tubelet.models.fewer_tokens import FewerTokens
+from tubelet.models.placing import place, precision_of, twin
 from tubelet.models.vivit import ViViT
 from tubelet.precision import fastest_precision
 from tubelet.prediction import Failure, Look, Prediction, Source, clips_of, name_of, opened, shape_of
@@ -72,8 +72,8 @@ class Classifier:
 
     @property
     def dtype(self) -> torch.dtype:
-        """In what precision the model computes."""
-        return self.model.head.weight.dtype
+        """In what precision the model computes; int8: its blocks do."""
+        return precision_of(self.model)
 
     def to(
         self, device: str | torch.device | None = None, dtype: torch.dtype | Literal["auto"] | None = None
@@ -83,12 +83,14 @@ class Classifier:
         Args:
             device: where it is to compute. None: where it is.
             dtype: in what precision. None: as it is. `"auto"`: bfloat16 where the device has hardware for it, else
-                float32; `tubelet.precision.fastest_precision` says which and why.
+                float32; `tubelet.precision.fastest_precision` says which and why. `torch.int8`: the blocks multiply
+                by int8 weights, on a CPU (docs/speed.md); there is no way back, and it is not saved.
+
+        Raises:
+            ConfigError: for int8 elsewhere than on a CPU with oneDNN, or another use of what is int8.
         """
-        self.model.to(device=device)
-        if dtype == "auto":
-            dtype = fastest_precision(self.device).dtype
-        self.model.to(dtype=dtype)
+        where = None if device is None else torch.device(device)
+        place(self.model, where, fastest_precision(where or self.device).dtype if dtype == "auto" else dtype)
         return self
 
     def with_fewer_tokens(self, *, merge: float = 0.0, drop: float | None = None) -> Self:
@@ -99,17 +101,13 @@ class Classifier:
 
         Args:
             merge: share of the tokens of a block that become one with their likest, in every block: 0 to 0.5.
-            drop: tubelets are not computed that differ by no more than this from the last one computed at their place:
-                the mean absolute difference of their values after `View.normalise`. None: all are computed.
+            drop: tubelets are not computed that differ by no more than this from the last one computed at their
+                place: the mean absolute difference of their values after `View.normalise`. None: all are computed.
 
         Raises:
             ConfigError: for what cannot be, or not with this model.
         """
-        weights = {
-            id(p): nn.Parameter(p.data, requires_grad=p.requires_grad) for p in self.model.parameters()
-        }
-        buffers = {id(b): b for b in self.model.buffers()}
-        model = copy.deepcopy(self.model, {**weights, **buffers})
+        model = twin(self.model)
         model.answer_from(FewerTokens(merge=merge, drop=drop))
         return type(self)(model, self.view, self.labels, self.report, self.extra)
 
@@ -252,7 +250,8 @@ class Classifier:
     def run(self, pixels: Tensor, batch_size: int = 8, head: bool = True) -> Tensor:
         """Logits (or features) in float32 on the CPU for clips `(V, F, C, H, W)`, at most `batch_size` at a time."""
         compute = self.model if head else self.model.features
-        parts = (compute(part.to(self.device, self.dtype)) for part in pixels.split(batch_size))
+        dtype = self.model.embedding.weight.dtype  # of int8 blocks too the pixels are float32
+        parts = (compute(part.to(self.device, dtype)) for part in pixels.split(batch_size))
         return torch.cat([part.float().cpu() for part in parts])
 
     def looks(self, videos: Iterable[Source], views: str | None, ahead: int) -> Iterator[Look | Failure]:
@@ -288,7 +287,7 @@ class Classifier:
                 None: the classifier's own, which are those of the folder it was loaded from.
 
         Raises:
-            WeightsError: if the folder holds another model, which is not overwritten.
+            WeightsError: if the folder holds another model, which is not overwritten, or this one computes in int8.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -330,6 +329,11 @@ class Classifier:
 
         `place` is what the card tells `tubelet.load` to find it by; None: the folder's name.
         """
+        if self.dtype == torch.int8:
+            raise WeightsError(
+                "An int8 classifier is not saved: its weights are laid out for this processor. Save the model as it "
+                "was loaded, and make it int8 where it is used."
+            )
         extra = self.extra if extra is None else extra
         write_folder(folder, self.model, self.view, self.labels, self.report, extra, place)
         return folder

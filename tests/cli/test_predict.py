@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from tests.test_classifier import VIEW, film, make
 from tubelet.cli import main, predict
+from tubelet.errors import ConfigError
 from tubelet.video.view import View
 
 WINDOWS = View(
@@ -55,6 +57,20 @@ def test_one_bad_file(model: str, clips: Path, capsys: pytest.CaptureFixture[str
     assert "bad.mp4" in err
     assert err.strip().splitlines()[-1] == "2 of 4 videos predicted, 2 failed."
     assert run(str(clips / "bad.mp4"), "--model", model) == 2
+
+
+def test_fewer_tokens_and_int8(model: str, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(*flags: str) -> float:
+        assert run(str(clips / "a.mp4"), "--model", model, "--json", "-", "--top", "1", *flags) == 0
+        return json.loads(capsys.readouterr().out)["predictions"][0]["heads"]["colour"][0]["probability"]
+
+    exact = answer()
+    assert answer("--drop", "9") != exact
+    assert answer("--merge", "0.001") == pytest.approx(exact, abs=1e-5)
+    if torch.backends.mkldnn.is_available():
+        assert answer("--dtype", "int8") not in (exact, pytest.approx(exact, abs=1e-7))
+    with pytest.raises(ConfigError, match=r"merge=0\.7"):
+        run(str(clips), "--model", model, "--merge", "0.7")
 
 
 def test_patterns_and_csv(

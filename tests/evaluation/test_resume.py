@@ -135,6 +135,10 @@ def test_other_settings_are_refused_and_named(root: Path, whole: Path, tmp_path:
         other.model.head.bias[0] += 1e-3
     with pytest.raises(DataError, match="the model: "):
         evaluate(other, source, out=whole)
+    with pytest.raises(
+        DataError, match=r"the tokens left out: None there, \{'merge': 0\.1, 'drop': None\} here"
+    ):
+        evaluate(classifier.with_fewer_tokens(merge=0.1), source, out=whole)
     fewer = tmp_path / "fewer"
     for label in ("left", "right"):
         (fewer / "test" / label).mkdir(parents=True)

@@ -48,8 +48,13 @@ class Evaluate:
     """For the submission: levels of pretraining, labels and data, 0 to 5 each, as github.com/epic-kitchens/sls."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1, mps."""
-    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
-    """In what precision to compute; auto: bfloat16 where the device has hardware for it, else float32."""
+    dtype: Literal["float32", "bfloat16", "float16", "int8", "auto"] = "float32"
+    """In what precision to compute; auto: bfloat16 where the device has hardware for it, else float32; int8: the
+    blocks, on a CPU."""
+    merge: float = 0.0
+    """Share of the tokens of each block that become one with their likest, 0 to 0.5: less work, other answers."""
+    drop: float | None = None
+    """Leave out tubelets that differ by no more than this from the last one computed at their place."""
     chunk: int = 8
     """Views at a time through the model: less needs less memory."""
     workers: int = 0
@@ -74,6 +79,8 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     with processes(options.device) as who:
         dtype = chosen_dtype(options.dtype, who.device, Console(stderr=True, quiet=not who.first))
         classifier = load(options.model).to(who.device, dtype)
+        if options.merge or options.drop is not None:
+            classifier = classifier.with_fewer_tokens(merge=options.merge, drop=options.drop)
         reports: list[Report] = []
         for views in dict.fromkeys(options.views) or (classifier.view.views,):
             reports.append(

@@ -39,8 +39,13 @@ class Predict:
     """Draw a contact sheet of frames and answers to this PNG file."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1, mps."""
-    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
-    """In what precision to compute; auto: bfloat16 where the device has hardware for it, else float32."""
+    dtype: Literal["float32", "bfloat16", "float16", "int8", "auto"] = "float32"
+    """In what precision to compute; auto: bfloat16 where the device has hardware for it, else float32; int8: the
+    blocks, on a CPU."""
+    merge: float = 0.0
+    """Share of the tokens of each block that become one with their likest, 0 to 0.5: less work, other answers."""
+    drop: float | None = None
+    """Leave out tubelets that differ by no more than this from the last one computed at their place."""
     batch_size: int = 8
     """Most clips to put through the model at a time."""
 
@@ -67,6 +72,8 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     errors = Console(stderr=True)
     dtype = chosen_dtype(options.dtype, torch.device(options.device), errors)
     classifier = load(options.model).to(options.device, dtype)
+    if options.merge or options.drop is not None:
+        classifier = classifier.with_fewer_tokens(merge=options.merge, drop=options.drop)
     outcomes = list(
         classifier.predict_many(files, options.views, batch_size=options.batch_size, progress=True)
     )

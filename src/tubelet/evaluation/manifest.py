@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,7 @@ SETTINGS = {
     "average": "what is averaged",
     "shuffle_frames": "the order of frames",
     "dtype": "the precision",
+    "fewer_tokens": "the tokens left out",
 }
 """The fields that decide the numbers, and what messages call them."""
 
@@ -59,10 +60,12 @@ class Manifest:
     """Whether the frames of each clip came in random order."""
     dtype: str
     """In what precision the model computed."""
+    fewer_tokens: dict[str, float | None] | None = None
+    """What it left out: the fields of `FewerTokens`. None: nothing."""
     labels: Labels
     """The heads of the classifier."""
     macs_per_view: int
-    """Multiply-adds of one view (`tubelet.models.cost`)."""
+    """Multiply-adds of one view (`tubelet.models.cost`); what is dropped depends on the video, and counts."""
     device: str
     """Where the model computed."""
     processes: int
@@ -105,6 +108,7 @@ class Manifest:
             values = json.loads(file.read_text(encoding="utf-8"))
             if (values["format"], values["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"its format is {values['format']!r}, version {values['version']}")
+            values.setdefault("fewer_tokens", None)  # results from before there was such a setting
             given: dict[str, Any] = {f.name: values[f.name] for f in fields(cls)}
             given["labels"] = Labels.from_dict(values["labels"])
             return cls(**given)
@@ -124,7 +128,7 @@ def describe(
     processes: int,
 ) -> Manifest:
     """What is about to be evaluated."""
-    view = classifier.view
+    view, fewer = classifier.view, classifier.model.fewer_tokens
     shown = replace(classifier.model.config, frames=view.frames, size=(view.height, view.width))
     return Manifest(
         model="" if classifier.report is None else classifier.report.file,
@@ -137,8 +141,9 @@ def describe(
         average=average,
         shuffle_frames=shuffle_frames,
         dtype=str(classifier.dtype).removeprefix("torch."),
+        fewer_tokens=None if fewer is None else asdict(fewer),
         labels=classifier.labels,
-        macs_per_view=count_cost(shown).macs,
+        macs_per_view=count_cost(shown, fewer).macs,
         device=classifier.device.type,
         processes=processes,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),

@@ -178,6 +178,7 @@ def facts_of(results: Results) -> list[tuple[str, str]]:
         ("Split", f"{manifest.split}, {manifest.videos} videos"),
         ("Views", f"{manifest.views}, {manifest.average} averaged"),
         ("Computed", f"on {manifest.device} in {manifest.dtype} by {manifest.processes} process(es)"),
+        *([("Tokens left out", str(manifest.fewer_tokens))] if manifest.fewer_tokens else []),
         ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
         ("Results", "in memory" if results.folder is None else str(results.folder.absolute())),
         ("This page", f"tubelet {__version__}, {now}"),
