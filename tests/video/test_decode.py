@@ -341,6 +341,9 @@ def test_made_clips_by_random_access_equal_a_plain_decode(clip: Callable[[str], 
         for _ in range(12):
             assert_frames(video, generator.integers(0, len(expected), size=4).tolist(), expected)
         assert_frames(video, range(len(expected)), expected)
+        for stride in (2, 3, 7):  # one stretch after the other, without a seek between them
+            for start in range(0, len(expected), 12):
+                assert_frames(video, range(start, min(start + 12, len(expected)), stride), expected)
     with Video(clip(name), threads=2) as video:
         assert_frames(video, generator.integers(0, len(expected), size=8).tolist(), expected)
 
@@ -687,6 +690,51 @@ def test_going_forward_does_not_seek_again(clip: Callable[[str], Path], monkeypa
     video.frames([0])
     video.frames([30])
     assert len(sought) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_frames_that_nobody_needs_are_not_decoded(
+    clip: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, threads: int
+):
+    from tubelet.video.session import Session
+
+    expected = plain_decode(clip("h264.mp4"))
+    decoded: list[int] = []
+    plain_next = Session.next_frame
+
+    def next_frame(self: Session) -> av.VideoFrame | None:
+        frame = plain_next(self)
+        decoded.extend([] if frame is None else [frame.pts])
+        return frame
+
+    monkeypatch.setattr(Session, "next_frame", next_frame)
+    with Video(clip("h264.mp4"), threads=threads) as video:
+        assert_frames(video, [0, 9, 16], expected)
+        assert len(decoded) < 15  # of 17
+        # What comes after the last wanted frame was never left out: going on needs no other decoder.
+        assert_frames(video, [17, 18, 30], expected)
+        assert len(set(decoded)) == len(decoded)
+        # What was left out between is there when a frame before it could not be given.
+        pictures = video._reader.pictures([31, 39])
+        next(pictures)
+        pictures.close()
+        assert_frames(video, [32, 33], expected)
+
+
+def test_a_decoder_that_leaves_out_too_much_is_not_told_again(
+    clip: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    from tubelet.video.session import Session
+
+    expected = plain_decode(clip("h264.mp4"))
+    monkeypatch.setattr(
+        Session, "_pass_over", lambda self, pts: setattr(
+            self.stream.codec_context, "skip_frame", "DEFAULT" if self.wanted is None else "NONKEY"
+        )
+    )  # fmt: skip
+    with Video(clip("h264.mp4")) as video:
+        assert_frames(video, [0, 9, 16], expected)
+        assert_frames(video, [3, 25], expected)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -69,6 +69,8 @@ class Index:
     """Height and width of the pictures as stored, before `turn`."""
     turn: Turn
     packets: Packets
+    marks_unneeded: bool
+    """Whether the decoder can tell from a packet alone that no other frame needs its frame, and leave it out."""
     starts: tuple[NDArray[np.int64], NDArray[np.int64]] = field(repr=False)
     """Ordinals and ticks of the packets from which a seek may begin; empty when the file cannot be trusted."""
 
@@ -81,6 +83,10 @@ class Index:
 
 
 Opened = tuple[Session, VideoFrame]
+
+# Of these, FFmpeg's own decoders leave out a frame that no other refers to when told so packet by packet; a decoder
+# of another library is told once, when it is opened.
+_MARKING = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 
 # Indexes already made, because many samples are often segments of one long file.
 _INDEXES: OrderedDict[tuple[str, int, int, bool], Index] = OrderedDict()
@@ -144,6 +150,7 @@ def _make_index(source: Path | bytes, bytes_: int, keep: bool, threads: int) -> 
         size=(first.height, first.width),
         turn=Turn.of(first),
         packets=packets,
+        marks_unneeded=not counted and packets.codec in _MARKING,
         starts=_starts(packets, stamped),
     )
     return index, opened

@@ -31,6 +31,8 @@ _ANNOUNCE_LENGTH = ("matroska", "avi", "mov")
 class Packets:
     """The packets of one video stream in decoding order, all arrays (packets,)."""
 
+    codec: str
+    """FFmpeg's name of the decoder."""
     ticks: NDArray[np.int64]
     """Presentation time, or -1 << 62 where the file gives none."""
     decode_ticks: NDArray[np.int64]
@@ -97,7 +99,8 @@ def list_packets(source: Path | bytes) -> tuple[Packets, Fraction, float | None]
     """Read every packet of the video stream without decoding: packets, time base, announced frame rate."""
     container, stream = open_video(source)
     with container:
-        hides = stream.codec_context.name in ("vp8", "libvpx")
+        codec = stream.codec_context.name
+        hides = codec in ("vp8", "libvpx")
         rows: list[tuple[int, int, int, bool, bool, int]] = []
         # AVI stores no presentation times, and FFmpeg's guess is wrong for some streams with B-frames.
         doubtful = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
@@ -125,6 +128,7 @@ def list_packets(source: Path | bytes) -> tuple[Packets, Fraction, float | None]
         cause = cause or _cut(source, container, stream, len(rows), shown_seconds)
         last_ticks = int(durations[last]) if len(rows) else 0
         packets = Packets(
+            codec,
             ticks,
             decode_ticks,
             sizes,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tubelet.errors import DecodeError
 from tubelet.video.index import index_of
 from tubelet.video.packets import reason
-from tubelet.video.session import Astray, Session
+from tubelet.video.session import Astray, Session, Wanted
 
 # What a parent process opened: freeing it in a forked child could wait for threads that live in the parent.
 _LEFT_TO_PARENT: list[Session | VideoReformatter] = []
@@ -32,7 +32,8 @@ class FileReader:
         self.nominal_rate = self.index.nominal_rate
         self._source = source
         self._threads = threads
-        self._trusts_seek = True
+        self._trusts_seek = self._trusts_gaps = True
+        self._wanted: Wanted | None = None
         self._process = os.getpid()
         self._session: Session | None
         self._frame: VideoFrame | None
@@ -42,8 +43,21 @@ class FileReader:
 
     def pictures(self, ranks: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """The frames of these ascending ranks, each (H, W, 3) RGB; valid until the next one is asked for."""
-        for rank in ranks:
-            yield self._to_rgb(self._reach(rank), rank)
+        self._wanted, finished = self._sparse(ranks), False
+        try:
+            for rank in ranks:
+                yield self._to_rgb(self._reach(rank), rank)
+            finished = True
+        finally:
+            if not finished:
+                self.close()  # what was left out may be what is asked for next
+
+    def _sparse(self, ranks: Sequence[int]) -> Wanted | None:
+        """What the decoder is to be told of the frames that are wanted; None where it is to decode all of them."""
+        if not ranks or not self._trusts_gaps or not self.index.marks_unneeded:
+            return None
+        ticks: list[int] = self.index.ticks[ranks].tolist()
+        return Wanted(frozenset(ticks), ticks[-1])
 
     def close(self) -> None:
         """Let the decoder go; it is opened again when needed."""
@@ -81,13 +95,19 @@ class FileReader:
         index, session = self.index, self._session
         start = index.start_for(rank) if self._trusts_seek else index.packets.first_key
         goes_on = session is not None and self._rank < rank and start <= session.ordinal
+        if session is not None:
+            session.wanted = self._wanted
         try:
             if session is not None and goes_on:
                 return self._advance(session, rank)
             if self._trusts_seek and len(index.starts[0]) and (session or start > index.packets.first_key):
                 return self._seek(session or self._open(), start, rank)
+            if self._wanted is not None:
+                return self._advance(self._open(), rank)
         except (Astray, FFmpegError, OSError):
-            # What fails after a seek, or when going on, is only believed when it fails from the start too.
+            # What fails after a seek, or when going on, is only believed when it fails from the start too, where
+            # every frame is decoded.
+            self._trusts_gaps, self._wanted = False, None
             if self._session is not None and self._session.sought:
                 self._trusts_seek = False
         return self._from_start(rank)
@@ -96,6 +116,7 @@ class FileReader:
         self.close()
         try:
             session = Session(self._source, self._threads, self.index.packets)
+            session.wanted = self._wanted
         except DecodeError as error:
             raise DecodeError(f"{self.name}{error}.") from error.__cause__
         self._session = session
@@ -140,9 +161,14 @@ class FileReader:
         frame = self._frame
         while self._rank < rank or frame is None:
             frame = session.next_frame()
-            if frame is None or (stamped and frame.pts != ticks[self._rank + 1]):
+            if frame is None:
                 raise Astray
-            self._rank, self._frame = self._rank + 1, frame
+            landed = self._rank + 1
+            if session.wanted is not None and frame.pts is not None:
+                landed = int(np.searchsorted(ticks, frame.pts))  # frames that nobody needs may be missing
+            if not self._rank < landed <= rank or (stamped and frame.pts != ticks[landed]):
+                raise Astray
+            self._rank, self._frame = landed, frame
         return frame
 
     def _to_rgb(self, frame: VideoFrame, rank: int) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from av.error import FFmpegError
@@ -17,6 +18,15 @@ class Astray(Exception):  # noqa: N818 - a turn of events, never shown to users
     """Internal: after a seek the file did not give the packets or frames that its own list announces."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Frames that are asked for."""
+
+    ticks: frozenset[int]
+    last: int
+    """Of `ticks`. Nothing after it is left out: it may be what is asked for next, and the decoder is ahead."""
+
+
 class Session:
     """One open file with one decoder: the frames from the start, or from a key packet after `seek`."""
 
@@ -29,6 +39,9 @@ class Session:
         self.landmarks: dict[tuple[int, int], int] | None = None
         self.ordinal = 0
         self.sought = False
+        self.wanted: Wanted | None = None
+        """Set, frames before the last wanted one may be missing, which are not wanted and no other frame needs."""
+        self._passing_over = False
         self._demux = self.container.demux(self.stream)
         self._ready: deque[VideoFrame] = deque()
 
@@ -42,8 +55,16 @@ class Session:
                 ordinal, self.ordinal = self.ordinal, self.ordinal + 1
                 if self.table is not None and self._skip(packet.pts, packet.size, ordinal):
                     continue
+            self._pass_over(packet.pts)
             self._ready.extend(packet.decode())
         return self._ready.popleft()
+
+    def _pass_over(self, pts: int | None) -> None:
+        """Tell the decoder whether it may leave out the frame of the next packet, if no other frame needs it."""
+        needed = self.wanted is None or pts is None or pts >= self.wanted.last or pts in self.wanted.ticks
+        if needed == self._passing_over:
+            self._passing_over = not needed
+            self.stream.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
 
     def _skip(self, pts: int | None, size: int, ordinal: int) -> bool:
         table = self.table
