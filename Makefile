@@ -32,6 +32,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/tubelet bench --out benchmarks --threads $(THREADS)
 	$(BIN)/python benchmarks/convert.py --out benchmarks
+	$(BIN)/python benchmarks/lighter.py camera --out benchmarks
 	$(BIN)/tubelet bench --out benchmarks --docs docs/benchmarks.md
 	$(BIN)/python benchmarks/camera_motion.py src/tubelet/zoo/camera_motion --classical
 

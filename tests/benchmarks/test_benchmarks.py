@@ -131,3 +131,12 @@ def test_what_is_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert bench.main("tubelet bench", ["models", *flags, *out]) == 0
     assert "The four models" in capsys.readouterr().out
     assert "## The four models" in (tmp_path / "page.md").read_text()
+
+
+def test_lighter() -> None:
+    record = TABLES["lighter"](TINY)
+    names = [row[1] for row in record.rows]
+    assert names[0] == names[len(names) // 2] == "float32, all tokens"
+    assert [row[0] for row in record.rows if row[0]] == ["Model 1", "Model 2"]
+    macs = {row[1]: float(row[2]) for row in record.rows[: len(names) // 2] if row[2]}
+    assert macs["merge 0.3"] < macs["float32, all tokens"]

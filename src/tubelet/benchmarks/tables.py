@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tubelet.benchmarks.costs import growth_table, models_table, startup_table
 from tubelet.benchmarks.forward import encoder_table, forward_table, training_table
+from tubelet.benchmarks.lighter import lighter_table
 from tubelet.benchmarks.record import Record, page
 from tubelet.benchmarks.settings import Settings
 from tubelet.errors import DataError
@@ -16,9 +17,10 @@ TABLES: dict[str, Callable[[Settings], Record]] = {
     "training": training_table,
     "growth": growth_table,
     "startup": startup_table,
+    "lighter": lighter_table,
 }
-RECORDED = (*TABLES, "convert")
-"""What docs/benchmarks.md shows, in this order; `convert` is measured by benchmarks/convert.py."""
+RECORDED = (*TABLES, "lighter_words", "lighter_camera", "convert")
+"""What docs/benchmarks.md shows, in this order; what is no table here is measured by the scripts in benchmarks/."""
 
 
 def write_page(records: Path, file: Path) -> list[str]:
