@@ -138,5 +138,5 @@ def test_lighter() -> None:
     names = [row[1] for row in record.rows]
     assert names[0] == names[len(names) // 2] == "float32, all tokens"
     assert [row[0] for row in record.rows if row[0]] == ["Model 1", "Model 2"]
-    macs = {row[1]: float(row[2]) for row in record.rows[: len(names) // 2] if row[2]}
-    assert macs["merge 0.3"] < macs["float32, all tokens"]
+    macs = record.measured["macs"]["Model 1"]
+    assert macs["merge 0.3"] < macs["int8"] == macs["float32, all tokens"]

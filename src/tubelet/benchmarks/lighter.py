@@ -43,7 +43,8 @@ def lighter_table(settings: Settings) -> Record:
     """Answers of Models 1 and 2, one clip, of the exact model and of lighter ones."""
     begun, machine, device = time.perf_counter(), machine_line(), settings.where()
     rows: list[tuple[str, ...]] = []
-    measured: dict[str, Any] = {}
+    seconds: dict[str, Any] = {}
+    macs: dict[str, dict[str, int | None]] = {}
     dtypes = {
         torch.float32,
         fastest_precision(device).dtype,
@@ -57,13 +58,14 @@ def lighter_table(settings: Settings) -> Record:
             folder = workplace.model(config)
             programs = {one.name: program(folder, one, settings) for one in chosen}
             found = compare(settings, programs, None)
-            measured[model] = found.seconds
+            seconds[model] = found.seconds
+            macs[model] = {one.name: computed_macs(config, one) for one in chosen}
             for number, one in enumerate(chosen):
                 rows.append(
                     (
                         "" if number else model,
                         one.name,
-                        macs_cell(config, one),
+                        "" if (count := macs[model][one.name]) is None else f"{count / 1e9:.1f}",
                         spread(found.time(one.name), " s"),
                         spread(found.faster(one.name), "x") if number else "",
                     )
@@ -79,7 +81,7 @@ def lighter_table(settings: Settings) -> Record:
         rows=rows,
         machine=machine,
         seconds=time.perf_counter() - begun,
-        measured={"seconds": measured},
+        measured={"seconds": seconds, "macs": macs},
     )  # fmt: skip
 
 
@@ -100,8 +102,7 @@ def program(folder: Path, setting: Setting, settings: Settings) -> Callable[[], 
     return answer
 
 
-def macs_cell(config: ViViTConfig, setting: Setting) -> str:
-    """Multiply-adds of a clip, where they do not depend on what it shows."""
-    if setting.fewer is not None and setting.fewer.drop is not None:
-        return ""
-    return f"{count_cost(config, setting.fewer).macs / 1e9:.1f}"
+def computed_macs(config: ViViTConfig, setting: Setting) -> int | None:
+    """Multiply-adds of a clip; None where they depend on what it shows."""
+    fewer = setting.fewer
+    return None if fewer is not None and fewer.drop is not None else count_cost(config, fewer).macs
