@@ -26,6 +26,7 @@ def test_every_public_name_is_there() -> None:
         "Start",
         "start_config",
         "start_from",
+        "stream",
         "TubeletError",
         "variant",
         "Video",

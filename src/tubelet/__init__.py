@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tubelet.models.vivit import ViViT as ViViT
     from tubelet.prediction import Failure as Failure
     from tubelet.prediction import Prediction as Prediction
+    from tubelet.streaming.stream import stream as stream
     from tubelet.video.decode import Video as Video
     from tubelet.video.view import View as View
     from tubelet.weights.releases import scenic_zoo as scenic_zoo
@@ -46,6 +47,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "evaluation.results": ("read_results",),
     "loading": ("load", "start_config", "start_from"),
     "prediction": ("Failure", "Prediction"),
+    "streaming.stream": ("stream",),
     "errors": ("ConfigError", "DataError", "DecodeError", "TubeletError", "WeightsError"),
 }
 """The public names, by the module that holds them."""

@@ -64,6 +64,17 @@ def test_answers_are_those_of_the_whole_forward_pass(name: str, hop: int) -> Non
     assert (torch.stack([a.logits for a in found]).std(0) > 1e-3).all()
 
 
+def test_fewer_tokens_run_whole() -> None:
+    """Which tokens are merged depends on the clip, so nothing of it is kept."""
+    fewer = make(ENCODER).with_fewer_tokens(merge=0.3)
+    engine, video = Engine(fewer), frames(20)
+    assert engine.whole_because is not None
+    for number, one in enumerate(video):
+        for answer in engine.see(one, number / 10):
+            expected = whole(fewer, video[answer.indices[0]])
+            torch.testing.assert_close(answer.logits, expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("hop", [1, 2, 4])
 def test_each_tubelet_is_encoded_once(hop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = make(ENCODER)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tubelet.classifier import Classifier
 from tubelet.errors import ConfigError
-from tubelet.models.config import ViViTConfig
+from tubelet.models.vivit import ViViT
 from tubelet.prediction import Prediction
 from tubelet.streaming.windows import ArrivedWindow, Picture, Windows
 from tubelet.video.view import View
@@ -27,7 +27,8 @@ class Engine:
     spatial encoder says of a tubelet is the same in every window. It is kept, and only the new tubelets and the
     temporal encoder are run for each answer. This holds with `centre_frames` too, which takes the mean off these
     vectors, and whatever the tubelet embedding started from. In Models 1, 3 and 4 every tubelet sees all others, and
-    with `sampled_frames` the tubelets of a window are not those of the next: these run whole for each window.
+    with `sampled_frames` the tubelets of a window are not those of the next, and with `Classifier.with_fewer_tokens`
+    what is computed of a tubelet depends on the others: these run whole for each window.
 
     Args:
         classifier: weights, view and labels.
@@ -57,12 +58,12 @@ class Engine:
         self.windows = Windows(self.view, self.hop)
         self.batch_size = batch_size
         self.name = name
-        self.whole_because = why_whole(classifier.model.config)
+        self.whole_because = why_whole(classifier.model)
         self._vectors: dict[tuple[int, ...], Tensor] = {}
 
-    def see(self, picture: Picture, seconds: float, lost: int = 0) -> list[Prediction]:
+    def see(self, picture: Picture, seconds: float, *, lost: int = 0, cut: bool = False) -> list[Prediction]:
         """The answers that a frame makes possible; takes and raises what `Windows.see` does."""
-        return self.answers(self.windows.see(picture, seconds, lost))
+        return self.answers(self.windows.see(picture, seconds, lost=lost, cut=cut))
 
     def finish(self) -> list[Prediction]:
         """The last answer, where frames are left that none has seen; see `Windows.end`. Then all may begin anew."""
@@ -123,13 +124,17 @@ class Engine:
         return Prediction(self.name, labels, logits, indices, window.start_seconds, window.end_seconds)
 
 
-def why_whole(config: ViViTConfig) -> str | None:
+def why_whole(model: ViViT) -> str | None:
     """Why a model must look at each window as a whole, as a sentence; None where tubelets are encoded once."""
-    if config.attention != "factorised_encoder":
-        return f"With attention {config.attention!r} every tubelet sees all others, so each window is run as a whole."
-    if config.sampled_frames is not None:
-        return "With sampled_frames each window has tubelets of its own, so each is run as a whole."
-    return None
+    if model.config.attention != "factorised_encoder":
+        reason = f"with attention {model.config.attention!r} every tubelet sees all others"
+    elif model.config.sampled_frames is not None:
+        reason = "with sampled_frames each window has tubelets of its own"
+    elif model.fewer_tokens is not None:
+        reason = "which tokens are computed depends on the whole window"
+    else:
+        return None
+    return f"Each window is run as a whole: {reason}."
 
 
 def spread_over(view: View, seconds: float | None) -> View:

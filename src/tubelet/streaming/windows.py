@@ -35,6 +35,8 @@ class ArrivedWindow:
     """F times uint8 (C, H, W)."""
     start_seconds: float
     end_seconds: float
+    stretch: int
+    """Which stretch of the video it is of, from 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,28 +71,33 @@ class Windows:
         self.hop = hop
         self._number = -1  # of the newest frame, in the whole video
         self._gaps: deque[float] = deque(maxlen=GAPS)
+        self._stretch = -1
         self._begin()
 
     def _begin(self) -> None:
         """The next frame is the first of a stretch."""
+        self._stretch += 1
         self._samples: deque[Sample] = deque(maxlen=self.view.frames)
         self._sampled = 0
         self._frames = 0
         self._first = self._last = 0.0
         self._held: Picture | None = None
 
-    def see(self, picture: Picture, seconds: float, lost: int = 0) -> list[ArrivedWindow]:
+    def see(
+        self, picture: Picture, seconds: float, *, lost: int = 0, cut: bool = False
+    ) -> list[ArrivedWindow]:
         """The windows that are whole now that this frame is here; usually none or one.
 
         Args:
             picture: the frame.
             seconds: when it appears, after the one before.
             lost: how many frames before it were lost. A window does not reach over them.
+            cut: a window does not reach from before this frame into it either.
 
         Raises:
             ConfigError: if the view cannot show such a frame.
         """
-        found = self.end() if lost else []
+        found = self.end() if lost or cut else []
         self._number += lost
         if not self._frames:
             self._first = seconds
@@ -111,6 +118,8 @@ class Windows:
         A stretch shorter than a window is filled up by the view's `short`: with its last sample, or its samples from
         the first; none comes out of it with `"refuse"`.
         """
+        if not self._frames:
+            return []
         found: list[ArrivedWindow] = []
         end_seconds = self._last + self.gap_seconds
         rate = self.view.frames_per_second
@@ -179,6 +188,7 @@ class Windows:
             pixels=tuple(s.pixels for s in samples),
             start_seconds=samples[0].seconds,
             end_seconds=max(s.seconds for s in samples) + step,
+            stretch=self._stretch,
         )
 
 
