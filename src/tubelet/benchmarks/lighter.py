@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from tubelet.loading import load
 from tubelet.models.config import ViViTConfig
 from tubelet.models.cost import count_cost
 from tubelet.models.fewer_tokens import FewerTokens
-from tubelet.models.placing import place
+from tubelet.models.placing import place, twin
 from tubelet.models.vivit import ViViT
 from tubelet.precision import fastest_precision
 
@@ -55,8 +54,8 @@ def lighter_table(settings: Settings) -> Record:
     with Workplace() as workplace:
         for model, suffix in (("Model 1", ""), ("Model 2", "-fe")):
             config = settings.config(suffix)
-            folder = workplace.model(config)
-            programs = {one.name: program(folder, one, settings) for one in chosen}
+            exact = load(workplace.model(config)).model
+            programs = {one.name: program(exact, one, settings) for one in chosen}
             found = compare(settings, programs, None)
             seconds[model] = found.seconds
             macs[model] = {one.name: computed_macs(config, one) for one in chosen}
@@ -85,9 +84,9 @@ def lighter_table(settings: Settings) -> Record:
     )  # fmt: skip
 
 
-def program(folder: Path, setting: Setting, settings: Settings) -> Callable[[], Tensor]:
-    """Answers one clip with a setting."""
-    model: ViViT = load(folder).model
+def program(exact: ViViT, setting: Setting, settings: Settings) -> Callable[[], Tensor]:
+    """Answers one clip with a setting, by the weights of the exact model."""
+    model = twin(exact).eval()
     place(model, settings.where(), setting.dtype)
     model.answer_from(setting.fewer)
     shape = (1, settings.frames, 3, settings.size, settings.size)
