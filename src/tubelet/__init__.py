@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tubelet.prediction import Failure as Failure
     from tubelet.prediction import Prediction as Prediction
     from tubelet.streaming.stream import stream as stream
+    from tubelet.timelines.rules import Rules as Rules
+    from tubelet.timelines.timeline import timeline as timeline
     from tubelet.video.decode import Video as Video
     from tubelet.video.view import View as View
     from tubelet.weights.releases import scenic_zoo as scenic_zoo
@@ -48,6 +50,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "loading": ("load", "start_config", "start_from"),
     "prediction": ("Failure", "Prediction"),
     "streaming.stream": ("stream",),
+    "timelines.rules": ("Rules",),
+    "timelines.timeline": ("timeline",),
     "errors": ("ConfigError", "DataError", "DecodeError", "TubeletError", "WeightsError"),
 }
 """The public names, by the module that holds them."""

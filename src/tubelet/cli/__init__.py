@@ -13,6 +13,7 @@ from tubelet.errors import TubeletError
 COMMANDS: dict[str, str] = {
     "predict": "what happens in videos",
     "stream": "what happens now: a webcam, a network stream, standard input",
+    "timeline": "what happens when in a video of any length",
     "train": "train on a folder of your own clips, or a recipe",
     "doctor": "what is wrong with a training, before it starts or after it ended",
     "evaluate": "how often a model is right on a dataset",
