@@ -15,6 +15,8 @@ def test_every_public_name_is_there() -> None:
         "DataError",
         "DecodeError",
         "evaluate",
+        "explain",
+        "Explanation",
         "Failure",
         "Head",
         "Labels",

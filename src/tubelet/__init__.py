@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tubelet.errors import WeightsError as WeightsError
     from tubelet.evaluation.evaluate import evaluate as evaluate
     from tubelet.evaluation.results import read_results as read_results
+    from tubelet.explanation.explain import Explanation as Explanation
+    from tubelet.explanation.explain import explain as explain
     from tubelet.labels import Head as Head
     from tubelet.labels import Labels as Labels
     from tubelet.loading import load as load
@@ -47,6 +49,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "weights.start": ("Start",),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.results": ("read_results",),
+    "explanation.explain": ("Explanation", "explain"),
     "loading": ("load", "start_config", "start_from"),
     "prediction": ("Failure", "Prediction"),
     "streaming.stream": ("stream",),

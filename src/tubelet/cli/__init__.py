@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "what is wrong with a training, before it starts or after it ended",
     "evaluate": "how often a model is right on a dataset",
     "report": "an evaluation as a page to look at",
+    "explain": "where a model looked in a video, and which moments decided",
     "threshold": "below which probability a model should answer unknown",
     "check": "what is wrong with a dataset: broken files, duplicates, leaks",
     "shard": "a dataset as tar files, to stream from the disk or over HTTP",
