@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from tubelet.drawing import BAR, FAINT, GAP, INK, LINE, PAPER, TRACK, fit, font
 from tubelet.prediction import Prediction
 
 THUMB_HEIGHT = 108
-GAP = 10
 TEXT_WIDTH = 360
-LINE = 20
-INK, FAINT, PAPER, BAR, TRACK = "#1c1e21", "#6b7075", "#ffffff", "#3f7fd0", "#e8ebef"
 
 
 @dataclass(frozen=True)
@@ -96,23 +94,8 @@ def caption(prediction: Prediction) -> str:
     return fit(name, TEXT_WIDTH - 20 - round(font(14).getlength(times)), 14) + times
 
 
-def fit(text: str, width: int, size: int) -> str:
-    """The text, cut in the middle if it is wider than that many pixels."""
-    if font(size).getlength(text) <= width:
-        return text
-    keep = len(text)
-    while keep > 4 and font(size).getlength(text[: keep // 2] + "..." + text[-(keep // 2) :]) > width:
-        keep -= 1
-    return text[: keep // 2] + "..." + text[-(keep // 2) :]
-
-
 def thumbnail(frame: Tensor) -> Image.Image:
     """A frame `(3, H, W)` as a picture of the row's height."""
     picture = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
     width = max(1, round(picture.width * THUMB_HEIGHT / picture.height))
     return picture.resize((width, THUMB_HEIGHT), Image.Resampling.BILINEAR)
-
-
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface."""
-    return ImageFont.load_default(size)

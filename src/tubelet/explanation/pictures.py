@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
-from tubelet.evaluation.sheet import BAR, FAINT, GAP, INK, LINE, PAPER, fit, font
+from tubelet.drawing import BAR, FAINT, GAP, INK, LINE, PAPER, fit, font
 from tubelet.explanation.explain import Explanation
 from tubelet.video.write import film
 
