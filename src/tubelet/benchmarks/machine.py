@@ -11,7 +11,7 @@ import torch
 
 from tubelet.benchmarks.turns import on_cpu, on_gpu
 
-LIBRARIES = ("torch", "transformers", "vit-pytorch", "numpy", "av")
+LIBRARIES = ("torch", "transformers", "vit-pytorch", "numpy", "av", "torchcodec", "decord")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ class Settings:
     """How long each comparison may take; each has three rounds at least, and fifteen at most."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1."""
+    videos: Path | None = None
+    """A folder of videos to read. Default: videos that are made."""
 
     def config(self, suffix: str = "") -> ViViTConfig:
         """Of the model, or with a suffix such as `-fe` of its sibling."""

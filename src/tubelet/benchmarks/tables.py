@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tubelet.benchmarks.costs import growth_table, models_table, startup_table
+from tubelet.benchmarks.decoding import clips_table, decode_table
+from tubelet.benchmarks.feeding import files_table, input_table
 from tubelet.benchmarks.forward import encoder_table, forward_table, training_table
 from tubelet.benchmarks.lighter import lighter_table
 from tubelet.benchmarks.record import Record, page
@@ -17,6 +19,10 @@ TABLES: dict[str, Callable[[Settings], Record]] = {
     "training": training_table,
     "growth": growth_table,
     "startup": startup_table,
+    "decode": decode_table,
+    "clips": clips_table,
+    "input": input_table,
+    "files": files_table,
     "lighter": lighter_table,
 }
 RECORDED = (*TABLES, "lighter_words", "lighter_camera", "convert")

@@ -1,5 +1,6 @@
 """Programs compared in turn, A B A B: what else the machine does meanwhile slows all of them alike."""
 
+import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def take_turns(
     most: int = 15,
     device: torch.device | None = None,
     warm: bool = False,
+    cpu_time: bool = False,
 ) -> dict[str, list[float]]:
     """Seconds of each program in each round, all of them once a round.
 
@@ -75,17 +77,20 @@ def take_turns(
         most: rounds that are enough.
         device: a GPU is timed by its own events; None is a CPU.
         warm: every program has run already, which on a CPU is enough.
+        cpu_time: seconds that processors worked for it, in all threads and in processes that have ended, whatever
+            else the machine did: the cost in cores, not the time until it is done.
     """
     gpu = device is not None and device.type == "cuda"
     for program in programs.values():
         for _ in range(3 if gpu else 0 if warm else 1):
             program()
+    clock = on_gpu if gpu else on_cores if cpu_time else on_cpu
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     rounds = least
     done = 0
     while done < rounds:
         for name, program in programs.items():
-            seconds[name].append(on_gpu(program) if gpu else on_cpu(program))
+            seconds[name].append(clock(program))
         done += 1
         if done == 1:
             taken = sum(times[0] for times in seconds.values())
@@ -98,6 +103,19 @@ def on_cpu(program: Callable[[], object]) -> float:
     begun = time.perf_counter()
     program()
     return time.perf_counter() - begun
+
+
+def on_cores(program: Callable[[], object]) -> float:
+    """Processor seconds, of the processes that it started and waited for too."""
+    begun = cpu_seconds()
+    program()
+    return cpu_seconds() - begun
+
+
+def cpu_seconds() -> float:
+    """That this process and those that it waited for have worked so far."""
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + others.ru_utime + others.ru_stime
 
 
 def on_gpu(program: Callable[[], object]) -> float:

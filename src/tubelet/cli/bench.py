@@ -13,7 +13,8 @@ class Bench:
     """How fast the models are on this machine, beside other libraries that are installed."""
 
     tables: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TABLE ...]")] = ()
-    """forward, encoder, models, training, growth, startup, lighter. Default: all of them."""
+    """forward, encoder, models, training, growth, startup, decode, clips, input, files, lighter.
+    Default: all of them."""
     model: str = "b-16x2"
     """Model 1 of a named size; Models 2, 3 and 4 are those of the same size."""
     frames: int = 32
@@ -26,6 +27,8 @@ class Bench:
     """How long each comparison may take; each has three rounds at least, and fifteen at most."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1."""
+    videos: Path | None = None
+    """A folder of videos to read, in the tables about files. Default: videos that are made."""
     threads: int | None = None
     """Threads of the CPU to compute with. Default: PyTorch's own choice."""
     out: Path | None = None
@@ -53,7 +56,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
         torch.set_num_threads(options.threads)
     settings = Settings(
         model=options.model, frames=options.frames, size=options.size, blocks=options.blocks,
-        seconds=options.seconds, device=options.device,
+        seconds=options.seconds, device=options.device, videos=options.videos,
     )  # fmt: skip
     console = stdout()
     for name in options.tables or (() if options.docs is not None else TABLES):

@@ -155,7 +155,11 @@ def test_views(view: "View", video: Frames, views: str | tuple[int, int]) -> Vie
     else:
         frames, place = load(view, video, indices, centred)
         pieces = (frames,)
-    return Views(pixels=torch.cat([piece[place] for piece in pieces]), indices=indices)
+    if len(pieces) == 1 and torch.equal(place.flatten(), torch.arange(len(frames))):
+        pixels = frames.contiguous().view(*place.shape, *frames.shape[1:])  # every frame once, in order
+    else:
+        pixels = torch.cat([piece[place] for piece in pieces])
+    return Views(pixels=pixels, indices=indices)
 
 
 def train_clips(view: "View", video: Frames, generator: torch.Generator, count: int) -> TrainingClips:
@@ -246,7 +250,8 @@ def load(
     distinct, place = np.unique(indices, return_inverse=True)
     at_once = max(DECODED_BYTES // (3 * video.height * video.width), 1)
     parts = [prepare(view, video.frames(distinct[i : i + at_once])) for i in range(0, len(distinct), at_once)]
-    return torch.cat(parts), torch.from_numpy(place.reshape(indices.shape))
+    frames = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return frames, torch.from_numpy(place.reshape(indices.shape))
 
 
 def fitted(view: "View", frames: Tensor) -> Tensor:
