@@ -133,6 +133,17 @@ def test_what_is_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "## The four models" in (tmp_path / "page.md").read_text()
 
 
+def test_stream() -> None:
+    """Both ways answer the same windows the same; with a random head that is not zero."""
+    record = TABLES["stream"](TINY)
+    assert [row[:2] for row in record.rows] == [
+        ("1 of 2 tubelets", "the whole window"),
+        ("", "each tubelet once"),
+    ]
+    assert float(record.rows[1][-1]) < 1e-4
+    assert 1.2 < float(record.rows[1][-2].removesuffix("x")) < 2
+
+
 def test_lighter() -> None:
     record = TABLES["lighter"](TINY)
     names = [row[1] for row in record.rows]

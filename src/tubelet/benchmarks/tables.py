@@ -10,6 +10,7 @@ from tubelet.benchmarks.forward import encoder_table, forward_table, training_ta
 from tubelet.benchmarks.lighter import lighter_table
 from tubelet.benchmarks.record import Record, page
 from tubelet.benchmarks.settings import Settings
+from tubelet.benchmarks.stream import stream_table
 from tubelet.errors import DataError
 
 TABLES: dict[str, Callable[[Settings], Record]] = {
@@ -24,6 +25,7 @@ TABLES: dict[str, Callable[[Settings], Record]] = {
     "input": input_table,
     "files": files_table,
     "lighter": lighter_table,
+    "stream": stream_table,
 }
 RECORDED = (*TABLES, "lighter_words", "lighter_camera", "convert")
 """What docs/benchmarks.md shows, in this order; what is no table here is measured by the scripts in benchmarks/."""

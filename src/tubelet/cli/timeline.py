@@ -66,8 +66,9 @@ class TimelineOptions:
     """Replace files that are there."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1, mps."""
-    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
-    """In what precision to compute; auto: bfloat16 where the device has hardware for it, else float32."""
+    dtype: Literal["float32", "bfloat16", "float16", "int8", "auto"] = "float32"
+    """In what precision to compute; auto: bfloat16 where the device has hardware for it, else float32; int8: the
+    blocks, on a CPU."""
     batch_size: int = 8
     """Most windows to put through the model at a time."""
 

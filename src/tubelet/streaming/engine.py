@@ -116,7 +116,8 @@ class Engine:
     def _values(self, clips: Sequence[Sequence[Tensor]]) -> Tensor:
         """The value step, where the model computes."""
         pixels = torch.stack([torch.stack(list(clip)) for clip in clips]).to(self.classifier.device)
-        return self.view.normalise(pixels).to(self.classifier.dtype)
+        # Not the classifier's dtype: of int8 blocks the pixels are float32.
+        return self.view.normalise(pixels).to(self.classifier.model.embedding.weight.dtype)
 
     def _prediction(self, window: ArrivedWindow, logits: Tensor) -> Prediction:
         indices = torch.tensor(window.numbers)[None]

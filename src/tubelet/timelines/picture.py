@@ -4,8 +4,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from tubelet.drawing import fit, font
 from tubelet.timelines.chart import Chart, Row, charts_of, clock, time_marks
 from tubelet.timelines.timeline import Timeline
 
@@ -69,17 +70,3 @@ def strip_of(row: Row) -> Image.Image:
 def column_of(seconds: float, duration_seconds: float) -> int:
     """Pixels from the left of the picture."""
     return LEFT + round(seconds / max(duration_seconds, 1e-9) * (WIDTH - LEFT - RIGHT))
-
-
-def fit(text: str, width: int, size: int) -> str:
-    """The text, cut at its end if it is wider than that many pixels."""
-    if font(size).getlength(text) <= width:
-        return text
-    while text and font(size).getlength(f"{text}...") > width:
-        text = text[:-1]
-    return f"{text}..."
-
-
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface."""
-    return ImageFont.load_default(size)
