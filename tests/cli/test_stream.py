@@ -1,11 +1,14 @@
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.clips import write_clip
 from tests.streaming.test_engine import ENCODER, VIEW, make
 from tests.test_classifier import film
 from tubelet.cli import console as consoles
@@ -62,6 +65,25 @@ def test_raw_frames_and_a_reader_that_leaves(model: str, tmp_path: Path) -> None
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("raw", [("--raw", "16x16@10"), ()], ids=["raw", "encoded"])
+def test_interrupted_while_it_waits(model: str, raw: tuple[str, ...], tmp_path: Path) -> None:
+    """Nothing more comes through the pipe, which stays open; Ctrl-C ends it at once, in words."""
+    command = [sys.executable, "-m", "tubelet.cli", "stream", "-", "--model", model, *raw, "--skip", "never"]
+    clip = write_clip(tmp_path / "a.ts", np.zeros((400, 32, 32, 3), np.uint8)).read_bytes()
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(bytes(3 * 16 * 16 * 10) if raw else clip)
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b"Interrupted.\n"
+        assert process.wait(timeout=30) == 130
 
 
 def test_settings_are_refused_in_sentences(model: str, tmp_path: Path) -> None:

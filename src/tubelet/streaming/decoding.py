@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -123,7 +123,7 @@ class Decoding:
             self._check_end(last)
         except (FFmpegError, OSError) as error:
             raise DecodeError(
-                f"{self.name}, {max(last, 0.0):.1f} s: it breaks off ({reason(error)})."
+                f"{self.name}, {max(last, 0.0):.1f} s: it breaks off ({why_ended(error)})."
             ) from error
         finally:
             self.container.close()
@@ -190,3 +190,8 @@ class Decoding:
                 f"{self.name}: the file is cut short: it announces {announced:.1f} s and its pictures end at "
                 f"{seconds:.1f} s."
             )
+
+
+def why_ended(error: BaseException) -> str:
+    """FFmpeg's words for an error, as a part of a sentence; those for too long a wait are our own."""
+    return "nothing arrived in time" if isinstance(error, ExitError) else reason(error)

@@ -54,7 +54,8 @@ class Engine:
     ) -> None:
         self.classifier = classifier
         self.view = spread_over(classifier.view, window_seconds)
-        self.hop = hop or self.view.hop or classifier.model.config.tubelet[0]
+        usual = self.view.hop or classifier.model.config.tubelet[0]
+        self.hop = usual if hop is None else hop
         self.windows = Windows(self.view, self.hop)
         self.batch_size = batch_size
         self.name = name

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tubelet.errors import ConfigError, DecodeError
-from tubelet.streaming.decoding import Decoding
+from tubelet.streaming.decoding import Decoding, why_ended
 from tubelet.video.decode import Video
-from tubelet.video.packets import open_video, reason
+from tubelet.video.packets import open_video
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp")
 """Of network streams."""
@@ -151,7 +151,8 @@ def origin_of(
         )
     text = str(source)
     if text == "-":
-        pipe = stdin or sys.stdin.buffer
+        # Not sys.stdin.buffer: a thread that waits in it holds a lock which Python wants when it ends.
+        pipe = stdin or open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115
         if raw is not None:
             return Origin(name="standard input", live=True, again=False, open=lambda _: raw_frames(pipe, raw))
         return decoded("standard input", lambda: opened_stream("standard input", Pipe(pipe), None, {}, None))
@@ -231,7 +232,7 @@ def opened_stream(
             metadata_errors="replace",
         )
     except Exception as error:  # whatever the bindings raise, the source is what cannot be read
-        raise DecodeError(f"{name}: cannot be opened as a video stream ({reason(error)}).") from error
+        raise DecodeError(f"{name}: cannot be opened as a video stream ({why_ended(error)}).") from error
 
 
 class Pipe:
@@ -242,8 +243,8 @@ class Pipe:
 
     def read(self, size: int) -> bytes:
         """At most so many bytes; none at the end."""
-        read: Callable[[int], bytes] = getattr(self.pipe, "read1", self.pipe.read)
-        return read(size)
+        read: Callable[[int], bytes | None] = getattr(self.pipe, "read1", self.pipe.read)
+        return read(size) or b""
 
 
 def raw_frames(pipe: BinaryIO, raw: Raw) -> Iterator[Frame]:
@@ -254,13 +255,18 @@ def raw_frames(pipe: BinaryIO, raw: Raw) -> Iterator[Frame]:
     """
     size = 3 * raw.width * raw.height
     number = 0
-    while data := pipe.read(size):
+    while True:
+        data = bytearray()
+        while len(data) < size and (part := pipe.read(size - len(data))):
+            data += part
+        if not data:
+            return
         if len(data) < size:
             raise DecodeError(
                 f"standard input, frame {number}: it ends after {len(data)} of the {size} bytes of a frame of "
                 f"{raw.width}x{raw.height} RGB pixels."
             )
-        picture = np.frombuffer(bytearray(data), np.uint8).reshape(raw.height, raw.width, 3)
+        picture = np.frombuffer(data, np.uint8).reshape(raw.height, raw.width, 3)
         yield TensorFrame(torch.from_numpy(picture).permute(2, 0, 1), number / raw.frames_per_second)
         number += 1
 

@@ -124,7 +124,7 @@ class Tracker:
         apart = max(view.frames // WINDOW_PARTS // tubelet, 1) * tubelet
         self.engine = Engine(
             classifier,
-            hop or view.hop or apart,
+            view.hop or apart if hop is None else hop,
             window_seconds=window_seconds,
             name=origin.name,
             batch_size=batch_size,
