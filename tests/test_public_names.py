@@ -17,6 +17,7 @@ def test_every_public_name_is_there() -> None:
         "evaluate",
         "explain",
         "Explanation",
+        "export",
         "Failure",
         "Head",
         "Labels",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tubelet.evaluation.results import read_results as read_results
     from tubelet.explanation.explain import Explanation as Explanation
     from tubelet.explanation.explain import explain as explain
+    from tubelet.exporting.export import export as export
     from tubelet.labels import Head as Head
     from tubelet.labels import Labels as Labels
     from tubelet.loading import load as load
@@ -50,6 +51,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "evaluation.evaluate": ("evaluate",),
     "evaluation.results": ("read_results",),
     "explanation.explain": ("Explanation", "explain"),
+    "exporting.export": ("export",),
     "loading": ("load", "start_config", "start_from"),
     "prediction": ("Failure", "Prediction"),
     "streaming.stream": ("stream",),

@@ -68,7 +68,7 @@ class Classifier:
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return self.model.head.weight.device
+        return self.model.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -250,7 +250,7 @@ class Classifier:
     def run(self, pixels: Tensor, batch_size: int = 8, head: bool = True) -> Tensor:
         """Logits (or features) in float32 on the CPU for clips `(V, F, C, H, W)`, at most `batch_size` at a time."""
         compute = self.model if head else self.model.features
-        dtype = self.model.embedding.weight.dtype  # of int8 blocks too the pixels are float32
+        dtype = self.model.dtype  # of int8 blocks too the pixels are float32
         parts = (compute(part.to(self.device, dtype)) for part in pixels.split(batch_size))
         return torch.cat([part.float().cpu() for part in parts])
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from tubelet.classifier import Classifier
+from tubelet.engines.description import SUFFIXES
+from tubelet.engines.model import read_exported
 from tubelet.errors import ConfigError, TubeletError, WeightsError
 from tubelet.hub import fetch, is_repo_id
 from tubelet.labels import Labels
@@ -36,12 +38,13 @@ def load(
     *,
     labels: Labels | None = None,
     revision: str | None = None,
+    trust: bool = False,
 ) -> Classifier:
     """A classifier from a file or folder of any known format, or a model of the package by its name.
 
     Known: a folder that Tubelet saved; a Hugging Face folder of a ViViT or a VideoMAE; a Scenic ViViT checkpoint
     (flax msgpack); an image ViT (see `tubelet.start_from`) as the start of the ViViT that `config` describes, whose
-    head is then new; the names in `tubelet.loading.MODELS`.
+    head is then new; a file of `tubelet export`; the names in `tubelet.loading.MODELS`.
 
     What the tensors fix is read from them. What they do not fix comes from `config`, or is a named default that
     the report, `.report` of what is returned, lists as assumed. No file beside a checkpoint is looked at.
@@ -52,6 +55,7 @@ def load(
             zoo, `scenic_zoo(NAME)` says also how the model looks at a video and which heads it has.
         labels: the class names, where the file does not say them. Required for a Hugging Face encoder without a head.
         revision: the branch, tag or commit of a Hub id. None: `main`.
+        trust: execute the code that exported `.pt2` files hold; no other file holds any.
 
     Raises:
         WeightsError: if the file is of no known format, cannot be read, or does not fit; lists all that does not.
@@ -61,7 +65,7 @@ def load(
         if str(path) in MODELS or Path(path).exists():
             raise ConfigError(f"revision={revision!r} belongs to ids of the Hub, and {path} is here.")
         path = fetch(str(path), revision)
-    found = read(path, config, labels)
+    found = read(path, config, labels, trust)
     if isinstance(found, Classifier):
         return found
     if config is None:
@@ -133,7 +137,7 @@ def open_source(path: str | Path) -> SourceModel:
 
 
 def read(
-    path: str | Path, config: ViViTConfig | Release | None, labels: Labels | None
+    path: str | Path, config: ViViTConfig | Release | None, labels: Labels | None, trust: bool = False
 ) -> Classifier | SourceModel:
     """What a file or folder holds: a classifier, or an image ViT.
 
@@ -142,7 +146,7 @@ def read(
         ConfigError: if `config` or `labels` make no sense, or not with what is there.
     """
     try:
-        return recognise(path, config, labels)
+        return recognise(path, config, labels, trust)
     except ConfigError as error:
         if config is not None or labels is not None:
             raise
@@ -154,7 +158,7 @@ def read(
 
 
 def recognise(
-    path: str | Path, config: ViViTConfig | Release | None, labels: Labels | None
+    path: str | Path, config: ViViTConfig | Release | None, labels: Labels | None, trust: bool
 ) -> Classifier | SourceModel:
     """See `read`."""
     name = str(path)
@@ -163,6 +167,11 @@ def recognise(
         path = fetch(name)
     if not path.exists():
         raise WeightsError(f"There is no file or folder {path}.")
+    if path.is_file() and path.suffix in SUFFIXES.values():
+        if config is not None:
+            raise WeightsError(f"{path} says its own architecture: leave config out.")
+        model = read_exported(path, trust)
+        return Classifier(model, model.description.view, labels or model.description.labels)
     if holds_image_vit(path):
         return read_image_vit(path)
     if path.is_dir():

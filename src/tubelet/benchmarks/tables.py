@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tubelet.benchmarks.costs import growth_table, models_table, startup_table
 from tubelet.benchmarks.decoding import clips_table, decode_table
+from tubelet.benchmarks.exported import export_table
 from tubelet.benchmarks.feeding import files_table, input_table
 from tubelet.benchmarks.forward import encoder_table, forward_table, training_table
 from tubelet.benchmarks.lighter import lighter_table
@@ -26,6 +27,7 @@ TABLES: dict[str, Callable[[Settings], Record]] = {
     "files": files_table,
     "lighter": lighter_table,
     "stream": stream_table,
+    "export": export_table,
 }
 RECORDED = (*TABLES, "lighter_words", "lighter_camera", "convert")
 """What docs/benchmarks.md shows, in this order; what is no table here is measured by the scripts in benchmarks/."""

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "shard": "a dataset as tar files, to stream from the disk or over HTTP",
     "info": "what a model is and what it costs",
     "bench": "how fast the models are on this machine",
+    "export": "a model as a file for another program, checked by running it",
     "convert": "any known weights into a Tubelet folder, or into Hugging Face's",
 }
 """Each has a module of its name here, whose `main(prog, arguments)` returns the exit code."""

@@ -14,7 +14,7 @@ class Bench:
 
     tables: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TABLE ...]")] = ()
     """forward, encoder, models, training, growth, startup, decode, clips, input, files, lighter,
-    stream. Default: all of them."""
+    stream, export. Default: all of them."""
     model: str = "b-16x2"
     """Model 1 of a named size; Models 2, 3 and 4 are those of the same size."""
     frames: int = 32

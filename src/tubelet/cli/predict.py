@@ -48,6 +48,8 @@ class Predict:
     """Leave out tubelets that differ by no more than this from the last one computed at their place."""
     batch_size: int = 8
     """Most clips to put through the model at a time."""
+    trust: bool = False
+    """Execute the code that an exported .pt2 file holds: only for files of people you trust."""
 
 
 def main(prog: str, arguments: Sequence[str]) -> int:
@@ -71,7 +73,7 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     files = find_videos(options.videos)
     errors = Console(stderr=True)
     dtype = chosen_dtype(options.dtype, torch.device(options.device), errors)
-    classifier = load(options.model).to(options.device, dtype)
+    classifier = load(options.model, trust=options.trust).to(options.device, dtype)
     if options.merge or options.drop is not None:
         classifier = classifier.with_fewer_tokens(merge=options.merge, drop=options.drop)
     outcomes = list(

@@ -17,6 +17,7 @@ import torch
 from tubelet import __version__
 from tubelet.classifier import Classifier
 from tubelet.data.source import Sample, Source
+from tubelet.engines.model import EngineModel
 from tubelet.errors import DataError
 from tubelet.labels import Average, Labels
 from tubelet.models.cost import count_cost

@@ -12,7 +12,7 @@ from tubelet.models.vivit import ViViT
 
 def precision_of(model: ViViT) -> torch.dtype:
     """That of its weights; int8 where its blocks multiply int8 weights, whatever the rest is in."""
-    return torch.int8 if is_quantised(model) else model.head.weight.dtype
+    return torch.int8 if is_quantised(model) else model.dtype
 
 
 def place(model: ViViT, device: torch.device | None, dtype: torch.dtype | None) -> None:
@@ -29,7 +29,7 @@ def place(model: ViViT, device: torch.device | None, dtype: torch.dtype | None) 
     if dtype != torch.int8:
         model.to(dtype=dtype)
         return
-    here = model.head.weight.device
+    here = model.device
     if here.type != "cpu":
         raise ConfigError(f'int8 is for CPUs, and the model is on {here}: use bfloat16 or "auto" there.')
     if not torch.backends.mkldnn.is_available():

@@ -60,6 +60,16 @@ class ViViT(nn.Module):
         with torch.device("meta"):
             return cls(config)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.head.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the clips that it takes."""
+        return self.embedding.weight.dtype
+
     def forward(self, video: Tensor) -> Tensor:
         """Logits of a batch of clips, the heads concatenated in the order of `config.classes`.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tubelet.classifier import Classifier
+from tubelet.engines.model import EngineModel
 from tubelet.errors import ConfigError
 from tubelet.models.vivit import ViViT
 from tubelet.prediction import Prediction
@@ -118,7 +119,7 @@ class Engine:
         """The value step, where the model computes."""
         pixels = torch.stack([torch.stack(list(clip)) for clip in clips]).to(self.classifier.device)
         # Not the classifier's dtype: of int8 blocks the pixels are float32.
-        return self.view.normalise(pixels).to(self.classifier.model.embedding.weight.dtype)
+        return self.view.normalise(pixels).to(self.classifier.model.dtype)
 
     def _prediction(self, window: ArrivedWindow, logits: Tensor) -> Prediction:
         indices = torch.tensor(window.numbers)[None]
@@ -128,7 +129,9 @@ class Engine:
 
 def why_whole(model: ViViT) -> str | None:
     """Why a model must look at each window as a whole, as a sentence; None where tubelets are encoded once."""
-    if model.config.attention != "factorised_encoder":
+    if isinstance(model, EngineModel):
+        reason = "an exported file holds one graph, from clips to answers"
+    elif model.config.attention != "factorised_encoder":
         reason = f"with attention {model.config.attention!r} every tubelet sees all others"
     elif model.config.sampled_frames is not None:
         reason = "with sampled_frames each window has tubelets of its own"

@@ -1,0 +1,1 @@
+"""Models for programs that are not PyTorch: written, run by that program, and compared."""
