@@ -162,7 +162,9 @@ def model_sha256(classifier: Classifier) -> str:
     labels = [{**head, "threshold": None} for head in classifier.labels.to_dict()]
     plain = [classifier.model.config.to_dict(), classifier.view.to_dict(), labels]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-    for name, tensor in sorted(classifier.model.state_dict().items()):
+    model = classifier.model
+    state: dict[str, Any] = {"file": model.sha256} if isinstance(model, EngineModel) else model.state_dict()
+    for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
