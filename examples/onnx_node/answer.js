@@ -3,7 +3,8 @@
 //     node answer.js MODEL.onnx FRAMES.rgb [DESCRIPTION.json]
 //
 // FRAMES.rgb: the bytes of whole clips, uint8, frame after frame, row after row, red green blue, of the frames and
-// size of the model, as `ffmpeg -pix_fmt rgb24 -f rawvideo` writes them.
+// size of the model. DESCRIPTION.json: what the model says of itself, for the names of its classes. frames.py writes
+// both.
 import { readFileSync } from "node:fs";
 import * as ort from "onnxruntime-node";
 
