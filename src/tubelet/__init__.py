@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from tubelet.explanation.explain import Explanation as Explanation
     from tubelet.explanation.explain import explain as explain
     from tubelet.exporting.export import export as export
+    from tubelet.features.extract import extract_features as extract_features
+    from tubelet.features.file import Features as Features
+    from tubelet.features.file import read_features as read_features
+    from tubelet.features.probe import probe as probe
+    from tubelet.features.search import search as search
     from tubelet.labels import Head as Head
     from tubelet.labels import Labels as Labels
     from tubelet.loading import load as load
@@ -52,6 +57,10 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "evaluation.results": ("read_results",),
     "explanation.explain": ("Explanation", "explain"),
     "exporting.export": ("export",),
+    "features.extract": ("extract_features",),
+    "features.file": ("Features", "read_features"),
+    "features.probe": ("probe",),
+    "features.search": ("search",),
     "loading": ("load", "start_config", "start_from"),
     "prediction": ("Failure", "Prediction"),
     "streaming.stream": ("stream",),
