@@ -1,6 +1,7 @@
 # make demo    install, and say what the camera does in the example clips (VIDEO=my.mp4 adds your own)
 # make test    install, and run every check: style, types, layers of imports, tests
-# make soak    kill trainings of one and of two processes at random moments: each must end with the bits of one never killed
+# make soak    kill trainings of one and of two processes at random moments: each must end with the bits of one never killed;
+#              and compile an exported model
 # make bench   measure docs/benchmarks.md anew and write it, on a machine to oneself (THREADS=1: on fewer than its cores)
 
 PYTHON ?= python3
@@ -27,6 +28,7 @@ style: $(VENV)/installed-dev
 
 soak: $(VENV)/installed-dev
 	TUBELET_KILLS=20 $(BIN)/python -m pytest tests/training/test_resume.py tests/test_distributed.py -k killed
+	TUBELET_COMPILE=1 $(BIN)/python -m pytest tests/exporting -k compiled
 
 bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'
