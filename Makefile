@@ -31,7 +31,7 @@ soak: $(VENV)/installed-dev
 	TUBELET_COMPILE=1 $(BIN)/python -m pytest tests/exporting -k compiled
 
 bench: $(VENV)/installed-dev
-	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/pip install --quiet --editable '.[bench,export]'
 	$(BIN)/tubelet bench --out benchmarks --threads $(THREADS)
 	$(BIN)/python benchmarks/convert.py --out benchmarks
 	$(BIN)/python benchmarks/lighter.py camera --out benchmarks

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tubelet.features.file import read_features as read_features
     from tubelet.features.probe import probe as probe
     from tubelet.features.search import search as search
-    from tubelet.exporting.export import export as export
     from tubelet.labels import Head as Head
     from tubelet.labels import Labels as Labels
     from tubelet.loading import load as load
@@ -62,7 +61,6 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "features.file": ("Features", "read_features"),
     "features.probe": ("probe",),
     "features.search": ("search",),
-    "exporting.export": ("export",),
     "loading": ("load", "start_config", "start_from"),
     "prediction": ("Failure", "Prediction"),
     "streaming.stream": ("stream",),
