@@ -136,6 +136,10 @@ def training_table(settings: Settings) -> Record:
                 library: settings.program(library, joint, training=True, checkpointing=checkpointing)
                 for library in libraries
             }
+            if not checkpointing:
+                programs["Tubelet, compiled"] = settings.program(
+                    "Tubelet", joint, training=True, compiled=True
+                )
             case = "Model 1, checkpointing" if checkpointing else "Model 1"
             new, measured[case] = compared_rows(settings, case, programs, settings.config(), 1e-3, rates)
             rows += new
