@@ -16,7 +16,7 @@ from tubelet.exporting.formats import write_exported
 from tubelet.exporting.graph import example_of
 from tubelet.prediction import Source, name_of, opened
 
-TOLERANCE: dict[str, float] = {"float32": 1e-4, "float16": 2e-2, "int8": 0.25}
+TOLERANCE: dict[str, float] = {"float32": 1e-4, "float16": 2e-2, "int8": 0.1}
 """How far logits may be from those of PyTorch in float32, as a share of the largest."""
 MOST_WINDOWS = 8
 """Of a video, where the model answers for each of its windows."""
@@ -43,7 +43,7 @@ class Agreement:
     def __str__(self) -> str:
         """A sentence."""
         return (
-            f"Largest difference {self.difference:.1e} of the largest logit (allowed: {self.tolerance:.0e}), "
+            f"Largest difference {self.difference:.1e} of the largest logit (allowed: {self.tolerance:g}), "
             f"best answers the same: {self.top1:.1%}, of {self.clips} "
             f"{'clips of videos' if self.real else 'random clips, not of videos'}."
         )
@@ -138,7 +138,9 @@ def where_it_drifts(classifier: Classifier, description: Description, clip: Tens
         if not gap <= allowed:
             return f"it drifts from {name} on: {gap:.1e} of the largest value there, {before:.1e} at the place before"
         before = gap
-    return f"each block alone stays within {allowed:.0e} when blocks are given out, so a fusion of several drifts"
+    return (
+        f"each block alone stays within {allowed:g} when blocks are given out, so a fusion of several drifts"
+    )
 
 
 def places_of(classifier: Classifier) -> list[str]:
