@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import torch
 
-from tubelet import __version__
 from tubelet.classifier import Classifier
 from tubelet.data.source import Sample, Source
 from tubelet.engines.model import EngineModel
@@ -150,9 +149,8 @@ def describe(
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={
-            "tubelet": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "torchmetrics", "av", "numpy")},
+            **{name: version(name) for name in ("tubelet", "torch", "torchmetrics", "av", "numpy")},
         },
     )
 

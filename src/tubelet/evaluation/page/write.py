@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from tubelet import __version__
 from tubelet.errors import ConfigError, DataError
 from tubelet.evaluation.metrics import HeadMetrics
 from tubelet.evaluation.multi_label import MultiMetrics
@@ -179,9 +179,9 @@ def facts_of(results: Results) -> list[tuple[str, str]]:
         ("Views", f"{manifest.views}, {manifest.average} averaged"),
         ("Computed", f"on {manifest.device} in {manifest.dtype} by {manifest.processes} process(es)"),
         *([("Tokens left out", str(manifest.fewer_tokens))] if manifest.fewer_tokens else []),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in manifest.versions.items())),
         ("Results", "in memory" if results.folder is None else str(results.folder.absolute())),
-        ("This page", f"tubelet {__version__}, {now}"),
+        ("This page", f"tubelet {version('tubelet')}, {now}"),
     ]
 
 
