@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
@@ -17,13 +18,15 @@ import torch.distributed as dist
 
 from tests.clips import write_motion
 from tests.evaluation.motion import classifier_of
-from tests.features.made import digest
+from tests.features.made import digest, write
 from tubelet.data.folders import Folders
 from tubelet.data.table import Table
+from tubelet.engines.model import EngineModel
 from tubelet.errors import ConfigError, DataError
 from tubelet.features import extract, journal
 from tubelet.features.extract import extract_features
 from tubelet.features.file import read_features
+from tubelet.features.layer import Layer
 
 CLASSES = ("right", "left")
 
@@ -196,6 +199,23 @@ def test_many_row_groups_and_half_precision(
     assert torch.equal(half.vectors(chosen), expected.half().float())
 
 
+def test_reading_holds_a_part_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every vector passes by, and no more than a few row groups are in memory."""
+    monkeypatch.setattr(journal, "GROUP_BYTES", 2**20)
+    monkeypatch.setattr("tubelet.features.file.READ_BYTES", 2**18)
+    vectors = np.random.default_rng(0).normal(size=(20_000, 256)).astype(np.float32)  # 20 groups
+    features = write(tmp_path / "f.parquet", vectors, [()] * 20_000, [""] * 20_000, heads=())
+    assert features.rows.num_rows == 20_000
+    del vectors
+    before, most, seen = pyarrow.total_allocated_bytes(), 0, 0
+    for places, part in features.parts():
+        seen += len(part)
+        assert len(places) == len(part)
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+    assert seen == 20_000
+    assert most < 6 * 2**20
+
+
 def test_tokens_and_moments(root: Path, tmp_path: Path):
     classifier, source = classifier_of(CLASSES), Folders(root=root)
     options: dict[str, Any] = {"views": "1x1", "splits": ("train",), "progress": False}
@@ -257,6 +277,14 @@ def test_other_settings_are_refused_and_named(root: Path, whole: Path, tmp_path:
     (tmp_path / "not.parquet").write_bytes(b"nothing")
     with pytest.raises(DataError, match="no Parquet file"):
         extract_features(classifier, source, tmp_path / "not.parquet")
+
+
+def test_an_exported_model_has_none():
+    model = EngineModel.__new__(EngineModel)
+    torch.nn.Module.__init__(model)
+    model.path = Path("model.onnx")
+    with pytest.raises(ConfigError, match="exported model"):
+        Layer.of().check(model)
 
 
 def test_nothing_readable_is_an_error_and_leaves_nothing(tmp_path: Path):

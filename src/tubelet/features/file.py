@@ -178,7 +178,7 @@ class Features:
     def _opened(self) -> Any:
         import pyarrow.parquet
 
-        return pyarrow.parquet.ParquetFile(self.file)
+        return pyarrow.parquet.ParquetFile(self.file, pre_buffer=False)  # else it keeps all that it has read
 
 
 def read_features(file: str | Path) -> Features:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tubelet.classifier import Classifier
+from tubelet.engines.model import EngineModel
 from tubelet.errors import ConfigError
 from tubelet.layers.encoder import Encoder
 from tubelet.models.config import ViViTConfig
@@ -85,6 +86,8 @@ class Layer:
         Raises:
             ConfigError: saying what it has.
         """
+        if isinstance(model, EngineModel):
+            model.refuse("answers, and has no features to give")
         if self.name == HEAD:
             return
         there = {name: e for name in ("encoder", "spatial", "temporal") if (e := encoder_of(model, name))}
@@ -148,10 +151,10 @@ def video_features(
     Returns:
         float32 `(B, *layer.shape(...))` on the CPU.
     """
-    dtype = classifier.model.embedding.weight.dtype  # of int8 blocks too the pixels are float32
+    dtype = classifier.model.dtype  # of int8 blocks too the pixels are float32
     parts: list[Tensor] = []
     for part in pixels.split(chunk):
-        clips = classifier.view.normalise(part.to(classifier.device)).to(classifier.device, dtype)
+        clips = classifier.view.normalise(part.to(classifier.device)).to(dtype)
         parts.append(clip_features(classifier.model, layer, clips).float().cpu())
     found = torch.cat(parts).unflatten(0, (-1, views))
     return found.mean(dim=1) if layer.single else found
