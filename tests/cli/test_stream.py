@@ -73,7 +73,12 @@ def test_interrupted_while_it_waits(model: str, raw: tuple[str, ...], tmp_path: 
     command = [sys.executable, "-m", "tubelet.cli", "stream", "-", "--model", model, *raw, "--skip", "never"]
     clip = write_clip(tmp_path / "a.ts", np.zeros((400, 32, 32, 3), np.uint8)).read_bytes()
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What runs in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
