@@ -110,7 +110,7 @@ def test_both_libraries_forward_and_training(monkeypatch: pytest.MonkeyPatch) ->
     assert record.rows[1][-2:] == (f"{107 / 112:.2f}", record.rows[1][-1])
     assert float(record.rows[1][-1]) < 1e-4
     learned = forward.training_table(TINY)
-    assert [row[0] for row in learned.rows] == ["Model 1", "", "Model 1, checkpointing", "", "Model 2"]
+    assert [row[0] for row in learned.rows] == ["Model 1", "", "", "Model 1, checkpointing", "", "Model 2"]
     assert float(learned.rows[1][-1]) < 1e-4
 
 
