@@ -16,8 +16,9 @@ THREADS ?= $(shell nproc)
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py --out $(OUT) $(if $(VIDEO),"$(VIDEO)")
 
+# Two processes, a file of tests each: the tests compute on one thread most of the time.
 test: $(VENV)/installed-dev style
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 style: $(VENV)/installed-dev
 	$(BIN)/ruff check .
