@@ -87,3 +87,14 @@ def group_batches(
         worker_init_fn=quiet if workers else None,
     )
     return loader, sampler  # pyright: ignore[reportReturnType]  # collate_fn makes batches of the clips
+
+
+def loaded(dataset: ClipDataset, batches: list[list[int]], workers: int) -> DataLoader[Batch]:
+    """Batches of these items, in their order, once: for what looks at every video a single time."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=dataset.collate,
+        worker_init_fn=quiet if workers else None,
+    )  # pyright: ignore[reportReturnType]  # collate makes batches of the clips

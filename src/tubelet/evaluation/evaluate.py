@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch.utils.data import DataLoader
 
 from tubelet.classifier import Classifier
 from tubelet.data.dataset import Batch, ClipDataset
+from tubelet.data.loader import loaded
 from tubelet.data.source import UNKNOWN, Sample, Source
-from tubelet.data.workers import quiet, worker_deaths
+from tubelet.data.workers import worker_deaths
 from tubelet.distributed import Processes, processes
 from tubelet.errors import DataError
 from tubelet.evaluation import journal
@@ -134,15 +134,8 @@ class Work:
 
     def rows(self, batches: list[list[int]]) -> Iterator[list[VideoResult]]:
         """The rows of each batch, in their order."""
-        loader: DataLoader[Batch] = DataLoader(
-            self.dataset,
-            batch_sampler=batches,
-            num_workers=self.workers,
-            collate_fn=self.dataset.collate,
-            worker_init_fn=quiet if self.workers else None,
-        )  # pyright: ignore[reportAssignmentType]  # collate makes batches of the clips
         began = time.perf_counter()
-        for batch in loader:
+        for batch in loaded(self.dataset, batches, self.workers):
             logits = self.answers(batch)
             ended = time.perf_counter()
             seconds = (ended - began) / (len(batch.indices) + len(batch.errors))

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from torch.utils.data import DataLoader
 
 from tubelet.classifier import Classifier
-from tubelet.data.dataset import Batch, ClipDataset
+from tubelet.data.dataset import ClipDataset
+from tubelet.data.loader import loaded
 from tubelet.data.source import Sample, Source
-from tubelet.data.workers import quiet, worker_deaths
+from tubelet.data.workers import worker_deaths
 from tubelet.distributed import processes
 from tubelet.errors import ConfigError, DataError
 from tubelet.evaluation.evaluate import batches_of
@@ -212,14 +212,7 @@ class Extraction:
 
     def rows(self, batches: list[list[int]]) -> Iterator[list[Row]]:
         """The rows of each batch, in their order."""
-        loader: DataLoader[Batch] = DataLoader(
-            self.dataset,
-            batch_sampler=batches,
-            num_workers=self.workers,
-            collate_fn=self.dataset.collate,
-            worker_init_fn=quiet if self.workers else None,
-        )  # pyright: ignore[reportAssignmentType]  # collate makes batches of the clips
-        for batch in loader:
+        for batch in loaded(self.dataset, batches, self.workers):
             rows = [Row(index=index, vector=None, error=why) for index, why in batch.errors]
             if batch.indices:
                 found = video_features(self.classifier, self.layer, batch.pixels, batch.views, self.chunk)

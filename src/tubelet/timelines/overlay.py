@@ -10,8 +10,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from tubelet.drawing import font
 from tubelet.streaming.sources import FrameSource, Pace, origin_of
 from tubelet.timelines.rules import Segment
 from tubelet.timelines.timeline import Timeline
@@ -123,8 +124,8 @@ class Texts:
 @lru_cache(maxsize=1)
 def drawn(text: str, size: int) -> NDArray[np.uint8]:
     """A text as brightness `(h, w)`; that of the frame before is at hand."""
-    font = ImageFont.load_default(size)
-    box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=font)
+    face = font(size)
+    box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=face)
     image = Image.new("L", (round(box[2]) + size, round(box[3]) + size))
-    ImageDraw.Draw(image).multiline_text((size // 2, size // 2), text, 255, font=font)
+    ImageDraw.Draw(image).multiline_text((size // 2, size // 2), text, 255, font=face)
     return np.asarray(image)
