@@ -215,3 +215,34 @@ def test_refusals_are_sentences() -> None:
         transforms.centre_crop(noise(1, 3, 4, 6), (5, 5))
     with pytest.raises(ConfigError, match="uint8 tensor"):
         transforms.resize(torch.rand(1, 3, 4, 6), (2, 2))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "antialiased_bilinear"])
+@pytest.mark.parametrize(
+    ("source", "first", "second", "part"),
+    [
+        ((36, 64), (25, 45), (31, 40), (3, 7, 20, 21)),
+        ((36, 64), (25, 45), (25, 45), (5, 0, 20, 45)),
+        ((20, 11), (41, 22), (30, 33), (0, 0, 30, 33)),
+        ((20, 11), (20, 11), (9, 30), (8, 29, 1, 1)),
+        ((7, 9), (1, 1), (12, 5), (2, 1, 9, 3)),
+    ],
+)
+def test_two_resizings_at_once(
+    interpolation: transforms.Interpolation,
+    source: tuple[int, int],
+    first: tuple[int, int],
+    second: tuple[int, int],
+    part: transforms.Part,
+):
+    """Every bit as one after the other, whatever of the frames between is left out."""
+    together = torch.randint(
+        0, 256, (2, *source, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+    for frames in (together.permute(0, 3, 1, 2), together.permute(0, 3, 1, 2).contiguous()):
+        between = transforms.resize(frames, first, interpolation)
+        expected = transforms.crop(
+            transforms.resize(between, second, interpolation), part[0], part[1], (part[2], part[3])
+        )
+        found = transforms.resize_twice(frames, first, second, interpolation, part)
+        assert torch.equal(found, expected)

@@ -168,38 +168,68 @@ def train_clips(view: "View", video: Frames, generator: torch.Generator, count: 
         raise ConfigError(f"{count} training clips; there must be at least one.")
     clock = video_clock(view, video)
     indices = np.stack([train_clip(view, clock, len(video), generator) for _ in range(count)])
-    frames, place = load(view, video, indices, fitted)
     pixels: list[Tensor] = []
     flipped: list[bool] = []
     colours: list[Tensor] = []
-    for clip in place:
-        distinct, where = clip.unique(return_inverse=True)
-        shown, mirrored = train_geometry(view, frames[distinct], generator)
+    size = shown_size(view, (video.height, video.width))
+    several = load(view, video, indices, fitted) if count > 1 else None
+    for number in range(count):
+        looked = draw_geometry(view, size, generator)
+        if several is None:
+            # Frames become small as they are decoded, and nothing is resized but what the crop shows.
+            shown, where = load(view, video, indices[number], looked.of_frames)
+        else:
+            distinct, where = several[1][number].unique(return_inverse=True)
+            shown = looked.of_fitted(view, several[0][distinct])
         pixels.append(train_pixels(view, shown[where], generator).contiguous())
-        flipped.append(mirrored)
+        flipped.append(looked.mirrored)
         if view.colour is not None:
             colours.append(colour.draw(*view.colour, generator))
     drawn = torch.stack(colours) if colours else None
     return TrainingClips(pixels=torch.stack(pixels), flipped=tuple(flipped), colour=drawn)
 
 
-def train_geometry(view: "View", frames: Tensor, generator: torch.Generator) -> tuple[Tensor, bool]:
-    """Fitted frames jittered, cropped and flipped at random, and whether they were flipped."""
-    size, crop = (frames.shape[-2], frames.shape[-1]), (view.height, view.width)
+@dataclass(frozen=True)
+class Geometry:
+    """What was drawn for a clip: its jitter, its crop and whether it is mirrored."""
+
+    size: tuple[int, int]
+    """(height, width) to which fitted frames are resized."""
+    part: transforms.Part | None
+    """The crop, in these and their black border if they have one; None: there is none."""
+    mirrored: bool
+
+    def of_frames(self, view: "View", frames: Tensor) -> Tensor:
+        """Of frames as they were decoded: uint8 (N, 3, h, w) -> (N, C, H, W)."""
+        frames = shown(view, frames)
+        fit = fitted_size(view, (frames.shape[-2], frames.shape[-1]))
+        if fit is None or self.part is None or not holds(self.size, self.part[2:]):
+            return self.of_fitted(view, frames if fit is None else resized(view, frames, fit))
+        frames = transforms.resize_twice(frames, fit, self.size, view.interpolation, self.part)
+        return frames.flip(-1) if self.mirrored else frames
+
+    def of_fitted(self, view: "View", frames: Tensor) -> Tensor:
+        """Of whole frames up to the jitter: uint8 (N, C, h', w') -> (N, C, H, W)."""
+        if self.part is not None and holds(self.size, self.part[2:]):
+            frames = resized(view, frames, self.size, self.part)
+        else:
+            frames = resized(view, frames, self.size)
+            if self.part is not None:
+                top, left, *crop = self.part
+                frames = transforms.crop(padded(view, frames), top, left, (crop[0], crop[1]))
+        return frames.flip(-1) if self.mirrored else frames
+
+
+def draw_geometry(view: "View", size: tuple[int, int], generator: torch.Generator) -> Geometry:
+    """Jitter, crop and mirror, at random, for frames of this (height, width) as `shown` leaves them."""
+    size, crop = fitted_size(view, size) or size, (view.height, view.width)
     if view.jitter is not None:
         size = transforms.rescaled_size(*size, transforms.draw_factors(view.jitter, generator))
-    if view.crop and holds(size, crop):
-        # Nothing is resized but what the crop shows.
-        part = transforms.draw_part(size, crop, generator)
-        frames = transforms.resize(frames, size, view.interpolation, part)
-    else:
-        frames = transforms.resize(frames, size, view.interpolation)
-        if view.crop:
-            frames = transforms.random_crop(padded(view, frames), crop, generator)
-    if not view.flip:
-        return frames, False
-    mirrored = transforms.draw_flip(generator)
-    return frames.flip(-1) if mirrored else frames, mirrored
+    part = None
+    if view.crop:
+        room = (max(size[0], crop[0]), max(size[1], crop[1])) if view.pad else size
+        part = transforms.draw_part(room, crop, generator)
+    return Geometry(size, part, view.flip and transforms.draw_flip(generator))
 
 
 def train_pixels(view: "View", clip: Tensor, generator: torch.Generator) -> Tensor:
@@ -257,17 +287,24 @@ def load(
 def fitted(view: "View", frames: Tensor) -> Tensor:
     """Whole frames up to the crop: uint8 (N, 3, h, w) -> (N, C, h', w')."""
     frames = shown(view, frames)
-    size = fitted_size(view, frames)
-    return frames if size is None else transforms.resize(frames, size, view.interpolation)
+    size = fitted_size(view, (frames.shape[-2], frames.shape[-1]))
+    return frames if size is None else resized(view, frames, size)
 
 
 def centred(view: "View", frames: Tensor) -> Tensor:
     """Whole frames up to and with the centre crop, of which nothing else is resized: (N, 3, h, w) -> (N, C, H, W)."""
     frames = shown(view, frames)
-    size, crop = fitted_size(view, frames), (view.height, view.width)
+    size, crop = fitted_size(view, (frames.shape[-2], frames.shape[-1])), (view.height, view.width)
     if size is None or not view.crop or not holds(size, crop):
-        return centre(view, frames if size is None else transforms.resize(frames, size, view.interpolation))
-    return transforms.resize(frames, size, view.interpolation, transforms.centre_part(size, crop))
+        return centre(view, frames if size is None else resized(view, frames, size))
+    return resized(view, frames, size, transforms.centre_part(size, crop))
+
+
+def resized(
+    view: "View", frames: Tensor, size: tuple[int, int], part: transforms.Part | None = None
+) -> Tensor:
+    """By the view's interpolation; see `transforms.resize`."""
+    return transforms.resize(frames, size, view.interpolation, part)
 
 
 def shown(view: "View", frames: Tensor) -> Tensor:
@@ -284,14 +321,22 @@ def shown(view: "View", frames: Tensor) -> Tensor:
     return frames
 
 
-def fitted_size(view: "View", frames: Tensor) -> tuple[int, int] | None:
-    """(height, width) to which frames are resized before the crop; None: they are not."""
+def shown_size(view: "View", size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the region that the view shows of frames of this (height, width)."""
+    if view.region is None:
+        return size
+    *_, height, width = transforms.region_part(size, view.region)
+    return height, width
+
+
+def fitted_size(view: "View", size: tuple[int, int]) -> tuple[int, int] | None:
+    """(height, width) to which frames of this (height, width) are resized before the crop; None: they are not."""
     if view.fit == "none":
         return None
     target = view.size if view.resize is None else view.resize
     if view.fit == "shorter_side":
         side = target if isinstance(target, int) else max(target)
-        return transforms.shorter_side_size(frames.shape[-2], frames.shape[-1], side)
+        return transforms.shorter_side_size(*size, side)
     return (target, target) if isinstance(target, int) else target
 
 
