@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "shard": "a dataset as tar files, to stream from the disk or over HTTP",
     "info": "what a model is and what it costs",
     "bench": "how fast the models are on this machine",
+    "serve": "answers over HTTP, and a page to try it on",
     "export": "a model as a file for another program, checked by running it",
     "convert": "any known weights into a Tubelet folder, or into Hugging Face's",
 }

@@ -1,0 +1,1 @@
+"""Answers over HTTP: `tubelet serve`. Only this package knows of FastAPI."""
