@@ -117,44 +117,82 @@ def explain(
         DecodeError: if the video cannot be read.
         ConfigError: for a class, head or method that there is not.
     """
+    check(classifier, label, head, method)
+    with opened(video) as frames:
+        shown = classifier.view.test_uint8(frames, "1x1")
+        indices = shown.indices[0]
+        seen = Seen(name_of(video), shown.pixels[0], indices, frames.timestamps[indices])
+    return explain_clip(classifier, seen, label, head=head, method=method, batch_size=batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A clip as a view shows it, before the value step."""
+
+    video: str
+    frames: Tensor
+    """uint8 `(F, C, h, w)`."""
+    indices: NDArray[np.int64]
+    """`(F,)`: the frames' places in the video."""
+    seconds: NDArray[np.float64]
+    """`(F,)`: when they appear in the video."""
+
+
+def check(classifier: Classifier, label: str | None, head: int | str, method: Method) -> None:
+    """Refuse what cannot be explained, before any video is read.
+
+    Raises:
+        ConfigError: as for `explain`.
+    """
     if classifier.model.fewer_tokens is not None:
         raise ConfigError(
             "This classifier answers from fewer tokens, which have no place of their own: explain the one it was "
             "made from."
         )
-    asked, offset = chosen_head(classifier.labels, head)
+    asked, _ = chosen_head(classifier.labels, head)
     if method not in get_args(Method):
         raise ConfigError(f"method={method!r}: it is gradient or rollout.")
     if label is not None and label not in asked.classes:
         raise ConfigError(
             f"The head {asked.name!r} has no class {label!r}. It has: {', '.join(asked.classes)}."
         )
-    with opened(video) as frames:
-        shown = classifier.view.test_uint8(frames, "1x1")
-        indices = shown.indices[0]
-        seconds = frames.timestamps[indices]
-    clip = classifier.view.normalise(shown.pixels).to(classifier.device, classifier.dtype)
-    if label is None:
-        logits = classifier.run(clip)[0, offset : offset + len(asked.classes)]
-        place = int(logits.argmax())
-    else:
-        place = asked.classes.index(label)
+
+
+def explain_clip(
+    classifier: Classifier,
+    seen: Seen,
+    label: str | None = None,
+    *,
+    head: int | str = 0,
+    method: Method = "gradient",
+    batch_size: int = 4,
+) -> Explanation:
+    """As `explain`, of a clip that somebody else has read; arguments and errors as there."""
+    check(classifier, label, head, method)
+    asked, offset = chosen_head(classifier.labels, head)
+    clip = classifier.view.normalise(seen.frames[None]).to(classifier.device, classifier.dtype)
     own = slice(offset, offset + len(asked.classes))
-    traced = trace(classifier.model, clip, lambda logits: evidence(asked, logits[:, own], place))
+    given = None if label is None else asked.classes.index(label)
+
+    def chosen(logits: Tensor) -> int:
+        return int(logits[0, own].argmax()) if given is None else given
+
+    traced = trace(classifier.model, clip, lambda logits: evidence(asked, logits[:, own], chosen(logits)))
+    place = chosen(traced.logits)
     relevance = (gradient_map if method == "gradient" else rollout)(traced)[0].float().cpu()
     whole = traced.logits[0, own].float().cpu()
     without = classifier.run(held_still(clip[0], len(relevance)), batch_size)[:, own]
     return Explanation(
-        video=name_of(video),
+        video=seen.video,
         head=asked.name,
         label=asked.classes[place],
         probability=float(asked.probabilities(whole)[place]),
         method=method,
         map=relevance,
         moments=evidence(asked, whole, place) - evidence(asked, without, place),
-        frames=shown.pixels[0],
-        indices=indices,
-        seconds=seconds,
+        frames=seen.frames,
+        indices=seen.indices,
+        seconds=seen.seconds,
     )
 
 

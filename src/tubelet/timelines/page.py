@@ -1,12 +1,11 @@
 """A timeline as one HTML page that needs no network, no script and no other file."""
 
 import math
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from tubelet.pages import page_template
 from tubelet.timelines.chart import Row, charts_of, clock, time_marks
 from tubelet.timelines.timeline import Timeline
 
@@ -25,7 +24,7 @@ def as_page(timeline: Timeline) -> str:
     def x(seconds: float) -> str:
         return f"{COLUMNS * seconds / max(timeline.duration_seconds, 1e-9):.1f}"
 
-    return template().render(
+    return page_template("timelines").render(
         timeline=timeline,
         name=Path(timeline.video).name,
         charts=charts_of(timeline, COLUMNS),
@@ -52,16 +51,3 @@ def area(row: Row) -> str:
             parts.append(f"M{column} {ROW}V{y:.1f}" if math.isnan(before) else f"H{column}V{y:.1f}")
         before = value
     return "".join(parts)
-
-
-@cache
-def template() -> Template:
-    """The page without what is on it. What is put into it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("tubelet", "timelines"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja")

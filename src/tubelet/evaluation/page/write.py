@@ -5,13 +5,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tubelet.errors import ConfigError, DataError
@@ -36,6 +33,7 @@ from tubelet.evaluation.page.text import found, giga, name, px, share, short
 from tubelet.evaluation.regression import NumberMetrics
 from tubelet.evaluation.report import Report
 from tubelet.evaluation.results import Results
+from tubelet.pages import page_template
 
 MARK = '<meta name="generator" content="tubelet report">'
 """By this a page is known that may be written anew."""
@@ -89,7 +87,7 @@ def write_page(
     first = reports[0]
     pictures = Pictures(clips, most_bytes)
     script, style = part("page.js"), part("page.css")
-    text = template().render(
+    text = page_template("evaluation/page", found, giga, name, px, share, short).render(
         mark=Markup(MARK),
         script=Markup(script),
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
@@ -183,21 +181,6 @@ def facts_of(results: Results) -> list[tuple[str, str]]:
         ("Results", "in memory" if results.folder is None else str(results.folder.absolute())),
         ("This page", f"tubelet {version('tubelet')}, {now}"),
     ]
-
-
-@cache
-def template() -> Template:
-    """The page without what is on it. What is put into it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("tubelet.evaluation", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: dict[str, Any] = {one.__name__: one for one in (found, giga, name, px, share, short)}
-    environment.filters.update(filters)
-    return environment.get_template("page.html.jinja")
 
 
 def part(name: str) -> str:

@@ -1,0 +1,26 @@
+"""Pages of HTML that Tubelet writes: the files they are made from, which come with the package."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+
+@cache
+def page_template(place: str, *filters: Callable[..., Any]) -> Template:
+    """A page without what is on it. What is put into it is escaped.
+
+    Args:
+        place: the folder in the package with its `page.html.jinja`, such as `evaluation/page`.
+        filters: functions that the page calls by their names.
+    """
+    environment = Environment(
+        loader=PackageLoader("tubelet", place),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({one.__name__: one for one in filters})
+    return environment.get_template("page.html.jinja")
