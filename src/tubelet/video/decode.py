@@ -149,9 +149,12 @@ class Video:
             raise IndexError(f"{self.name}: frame {outside[0]} is outside 0..{len(self) - 1}.")
         ranks, places = np.unique(wanted.astype(np.int64) + self._first, return_inverse=True)
         pixels = np.empty((len(wanted), self.height, self.width, 3), dtype=np.uint8)
-        for k, picture in enumerate(self._reader.pictures(ranks.tolist())):
-            for place in np.flatnonzero(places == k):
+        order, ends = np.argsort(places, kind="stable").tolist(), np.bincount(places).cumsum().tolist()
+        begin = 0
+        for picture, end in zip(self._reader.pictures(ranks.tolist()), ends, strict=True):
+            for place in order[begin:end]:
                 pixels[place] = picture
+            begin = end
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
     def frames_at(self, seconds: Sequence[float] | ArrayLike | Tensor) -> Tensor:

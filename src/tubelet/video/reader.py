@@ -93,8 +93,11 @@ class FileReader:
         if self._rank == rank and self._frame is not None:
             return self._frame
         index, session = self.index, self._session
-        start = index.start_for(rank) if self._trusts_seek else index.packets.first_key
-        goes_on = session is not None and self._rank < rank and start <= session.ordinal
+        goes_on = session is not None and 0 <= self._rank == rank - 1
+        start = index.packets.first_key
+        if self._trusts_seek and not goes_on:
+            start = index.start_for(rank)
+        goes_on = goes_on or (session is not None and self._rank < rank and start <= session.ordinal)
         if session is not None:
             session.wanted = self._wanted
         try:
@@ -164,7 +167,7 @@ class FileReader:
             if frame is None:
                 raise Astray
             landed = self._rank + 1
-            if session.wanted is not None and frame.pts is not None:
+            if session.wanted is not None and frame.pts is not None and frame.pts != ticks[landed]:
                 landed = int(np.searchsorted(ticks, frame.pts))  # frames that nobody needs may be missing
             if not self._rank < landed <= rank or (stamped and frame.pts != ticks[landed]):
                 raise Astray
