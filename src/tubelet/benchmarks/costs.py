@@ -45,7 +45,7 @@ def models_table(settings: Settings) -> Record:
     return Record(
         name="models",
         title="The four models",
-        about=f"`tubelet bench models`: {settings.model} and its siblings, one clip of {settings.frames} frames of "
+        about=f"`tubelet bench models`: {settings.named()} and its siblings, one clip of {settings.frames} frames of "
         f"{settings.size}x{settings.size} pixels, float32. *Predicted* is the share of Model 1's multiply-adds.",
         columns=(
             "model", "GMACs", "time", "of Model 1's", "predicted", "time over predicted", "TFLOP/s", "of the peak",

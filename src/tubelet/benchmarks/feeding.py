@@ -163,12 +163,11 @@ def files_table(settings: Settings) -> Record:
         )  # fmt: skip
         rows = rows_of(f"{len(files)} files", seconds, len(files), same)
         measured = {"seconds": seconds, "difference": same, "files": len(files)}
-    blocks = "" if settings.blocks is None else f" with {settings.blocks} blocks"
     return Record(
         name="files",
         title="From files to labels",
         about=(
-            f"`tubelet bench files`: {settings.model}{blocks}, {settings.frames} frames of "
+            f"`tubelet bench files`: {settings.named()}, {settings.frames} frames of "
             f"{settings.size}x{settings.size} pixels, one view of each file, float32; files per second until all are "
             f"answered. The videos are {footage_line(settings)}. `transformers` decodes as its documentation shows, "
             "with its own processor; the loops over other readers resize with PyTorch; all three use its model with "

@@ -102,7 +102,7 @@ def forward_table(settings: Settings) -> Record:
         name="forward",
         title="Forward pass of Model 1",
         about=(
-            f"`tubelet bench forward`: {settings.model}, {settings.frames} frames of {settings.size}x{settings.size} "
+            f"`tubelet bench forward`: {settings.named()}, {settings.frames} frames of {settings.size}x{settings.size} "
             "pixels, the same random weights read from the same folder by both libraries. Memory is the most that a "
             "process of its own holds which imports, loads and runs it, everything counted. *compiled* is "
             "`torch.compile` with its defaults."
@@ -151,7 +151,7 @@ def training_table(settings: Settings) -> Record:
         name="training",
         title="A step of training",
         about=(
-            f"`tubelet bench training`: {settings.model}, one clip of {settings.frames} frames of "
+            f"`tubelet bench training`: {settings.named()}, one clip of {settings.frames} frames of "
             f"{settings.size}x{settings.size} pixels, float32: forward, cross-entropy, backward, SGD with momentum, "
             "by the same loop. The difference is that of the loss after a step. TFLOP/s leave out what checkpointing "
             "computes again. transformers has no Model 2."
@@ -186,7 +186,7 @@ def encoder_table(settings: Settings) -> Record:
         name="encoder",
         title="Forward pass of Model 2",
         about=(
-            f"`tubelet bench encoder`: {settings.model}-fe, {settings.frames} frames of "
+            f"`tubelet bench encoder`: {settings.named('-fe')}, {settings.frames} frames of "
             f"{settings.size}x{settings.size} pixels. vit-pytorch's factorised encoder is another function: of equal "
             "width, depth and heads, without biases of query, key and value and with two norms more; so answers are "
             "not compared, and the multiply-adds are those of ours."

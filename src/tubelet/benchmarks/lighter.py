@@ -72,7 +72,7 @@ def lighter_table(settings: Settings) -> Record:
     return Record(
         name="lighter",
         title="Fewer tokens and low precision",
-        about=f"`tubelet bench lighter`: {settings.model} and its Model 2, random weights, one clip of "
+        about=f"`tubelet bench lighter`: {settings.named()} and its Model 2, random weights, one clip of "
         f"{settings.frames} frames of {settings.size}x{settings.size} pixels, whose right half does not change. "
         "These are other answers than the exact model's: the tables below say what that costs trained models. "
         "*GMACs* count what is computed; there are none where they depend on the video.",

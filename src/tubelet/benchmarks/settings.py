@@ -46,6 +46,10 @@ class Settings:
         shape = replace(config, frames=self.frames, size=self.size)
         return shape if self.blocks is None else replace(shape, depth=self.blocks)
 
+    def named(self, suffix: str = "") -> str:
+        """What tables call the model, fewer blocks included."""
+        return self.model + suffix + ("" if self.blocks is None else f" with {self.blocks} block(s)")
+
     def has(self, suffix: str) -> bool:
         """Whether there is such a sibling."""
         return self.model + suffix in VARIANTS

@@ -54,7 +54,7 @@ def stream_table(settings: Settings) -> Record:
         name="stream",
         title="An answer of a stream",
         about=(
-            f"`tubelet bench stream`: {settings.model}-fe, windows of {settings.frames} frames of "
+            f"`tubelet bench stream`: {settings.named('-fe')}, windows of {settings.frames} frames of "
             f"{settings.size}x{settings.size} pixels, from 8-bit frames that are there already to logits, "
             "float32. *Predicted* is the ratio of the multiply-adds: those of the new tubelets and of the temporal "
             "encoder, against all of them."
