@@ -103,7 +103,8 @@ def forward_table(settings: Settings) -> Record:
         title="Forward pass of Model 1",
         about=(
             f"`tubelet bench forward`: {settings.named()}, {settings.frames} frames of "
-            f"{settings.size}x{settings.size} pixels, the same random weights read from the same folder by both libraries. Memory is the most that a "
+            f"{settings.size}x{settings.size} pixels, the same random weights read from the same folder by both "
+            "libraries. Memory is the most that a "
             "process of its own holds which imports, loads and runs it, everything counted. *compiled* is "
             "`torch.compile` with its defaults."
         ),
