@@ -120,11 +120,9 @@ class Tracker:
             raise ConfigError(
                 f"batch_size={batch_size}; at least one window goes through the model at a time."
             )
-        view, tubelet = classifier.view, classifier.model.config.tubelet[0]
-        apart = max(view.frames // WINDOW_PARTS // tubelet, 1) * tubelet
         self.engine = Engine(
             classifier,
-            view.hop or apart if hop is None else hop,
+            usual_hop(classifier) if hop is None else hop,
             window_seconds=window_seconds,
             name=origin.name,
             batch_size=batch_size,
@@ -222,6 +220,12 @@ def timeline(
     )  # fmt: skip
     tracker.run(progress)
     return tracker.timeline(rules)
+
+
+def usual_hop(classifier: Classifier) -> int:
+    """From one window to the next in frames of a clip: the view's own, or else a quarter of a window."""
+    view, tubelet = classifier.view, classifier.model.config.tubelet[0]
+    return view.hop or max(view.frames // WINDOW_PARTS // tubelet, 1) * tubelet
 
 
 def take(reader: Reader, count: int) -> list[ArrivedWindow]:

@@ -88,7 +88,7 @@ class Window:
     indices: NDArray[np.int64]
     """(F,)."""
     pixels: Tensor
-    """float32 (F, C, H, W)."""
+    """(F, C, H, W)."""
 
 
 def clock_of(view: "View", length: int, times: float | NDArray[np.float64] | None) -> clips.Clock | None:
@@ -242,7 +242,7 @@ def train_pixels(view: "View", clip: Tensor, generator: torch.Generator) -> Tens
 
 
 def windows_of(view: "View", video: Frames) -> Iterator[Window]:
-    """Consecutive windows, one at a time; frames that two neighbours share are decoded once."""
+    """Consecutive windows, uint8, one at a time; frames that two neighbours share are decoded once."""
     clock = video_clock(view, video)
     if clock is None:
         raise ConfigError(
@@ -265,7 +265,7 @@ def windows_of(view: "View", video: Frames) -> Iterator[Window]:
             start_seconds=float(seconds[start]),
             end_seconds=min(end, float(seconds[-1])),
             indices=indices,
-            pixels=view.normalise(torch.stack([ready[i] for i in indices.tolist()])),
+            pixels=torch.stack([ready[i] for i in indices.tolist()]),
         )
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self, cast
 
 import numpy as np
@@ -299,11 +299,16 @@ class View:
         """Consecutive windows of a video in order, one in memory at a time.
 
         The last one is aligned to the video's end, where it overlaps the one before; a video shorter than a window
-        has one, by the `short` policy.
+        has one, by the `short` policy. `pixels` is float32.
 
         Raises:
             ConfigError: as for `test`, and with `uniform`.
         """
+        for window in self.windows_uint8(video):
+            yield replace(window, pixels=self.normalise(window.pixels))
+
+    def windows_uint8(self, video: Frames) -> Iterator[Window]:
+        """As `windows`, before the value step: `pixels` is uint8, a quarter of the memory."""
         return look.windows_of(self, video)
 
     def train(self, video: Frames, generator: torch.Generator) -> Tensor:
