@@ -22,7 +22,17 @@ from tubelet.models.fewer_tokens import FewerTokens
 from tubelet.models.placing import place, precision_of, twin
 from tubelet.models.vivit import ViViT
 from tubelet.precision import fastest_precision
-from tubelet.prediction import Failure, Look, Prediction, Source, clips_of, name_of, opened, shape_of
+from tubelet.prediction import (
+    Failure,
+    Look,
+    Prediction,
+    Source,
+    clips_of,
+    name_of,
+    of_windows,
+    opened,
+    shape_of,
+)
 from tubelet.video.view import View
 from tubelet.weights.report import LoadReport
 
@@ -154,6 +164,22 @@ class Classifier:
             ConfigError: for views or an average that cannot be, or that a model which answers for each window does
                 not take.
         """
+        self.check_asked(views, average)
+        if self.view.answers == "window":
+            outcomes = (self.predict_windows(video, batch_size) for video in videos)
+        else:
+            outcomes = self.predict_looks(self.looks(videos, views, ahead), batch_size, average)
+        bar = Console(stderr=True)
+        yield from track(
+            outcomes, "Predicting", len(videos), console=bar, transient=True, disable=not progress
+        )
+
+    def check_asked(self, views: str | None = None, average: Average = "logits") -> None:
+        """Refuse views, or an average, that cannot be, before any video is opened.
+
+        Raises:
+            ConfigError: as for `predict_many`.
+        """
         if average != "logits":
             if self.view.answers == "window":
                 raise ConfigError(
@@ -166,14 +192,6 @@ class Classifier:
                     f"This model answers for each window of time; views={views!r} do not apply."
                 )
             replace(self.view, views=views)  # refuses what cannot be, before any video is opened
-        if self.view.answers == "window":
-            outcomes = (self.predict_windows(video, batch_size) for video in videos)
-        else:
-            outcomes = self.predict_looks(self.looks(videos, views, ahead), batch_size, average)
-        bar = Console(stderr=True)
-        yield from track(
-            outcomes, "Predicting", len(videos), console=bar, transient=True, disable=not progress
-        )
 
     def predict_looks(
         self, looks: Iterable[Look | Failure], batch_size: int, average: Average = "logits"
@@ -232,9 +250,7 @@ class Classifier:
                     ]
         except (DecodeError, ConfigError) as error:
             return Failure(name, error)
-        mean = torch.stack([p.logits for p in found]).mean(dim=0)
-        indices = torch.cat([p.indices for p in found])
-        return Prediction(name, self.labels, mean, indices, 0.0, found[-1].end_seconds, tuple(found))
+        return of_windows(found)
 
     def features(self, video: Source, views: str | None = None, *, batch_size: int = 8) -> Tensor:
         """What the head sees, `(D,)`, averaged over the views. Takes and raises what `predict` does.

@@ -1,6 +1,6 @@
 """`Prediction`: what a model says of a video; `Failure`: why it says nothing; `Look`: what it is shown of it."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,14 @@ class Prediction:
         if self.windows:
             values["windows"] = [w.to_dict(k) for w in self.windows]
         return values
+
+
+def of_windows(windows: Sequence[Prediction]) -> Prediction:
+    """What is said of a video by a prediction for each window of it."""
+    first, last = windows[0], windows[-1]
+    mean = torch.stack([p.logits for p in windows]).mean(dim=0)
+    indices = torch.cat([p.indices for p in windows])
+    return Prediction(first.video, first.labels, mean, indices, 0.0, last.end_seconds, tuple(windows))
 
 
 @dataclass(frozen=True)
