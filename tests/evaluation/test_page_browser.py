@@ -1,31 +1,18 @@
 """The page in a real browser: narrow and wide, light and dark, by keyboard, without scripts, without network."""
 
-import base64
-import io
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from PIL import Image
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
+from tests.browser import NARROW, WIDE, brightness, contrast, resize, start
 from tests.evaluation.page_results import HOSTILE, page_report
 from tubelet.evaluation.page import write_page
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-)  # fmt: skip
-WIDE, NARROW = 1280, 360
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -33,19 +20,11 @@ pytestmark = pytest.mark.xdist_group("browser")
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """One for all tests, and the page of 51 classes and 600 videos, compared with another."""
-    # a browser may also be a script that only says how to install one
-    if CHROMIUM is None or DRIVER is None or subprocess.run([CHROMIUM, "--version"], timeout=60).returncode:
-        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
     folder = tmp_path_factory.mktemp("browser")
+    driver = start(folder / "profile")
     found = page_report(folder)
     cheaper = replace(found, views="1x1", macs_per_video=found.macs_per_video // 12)
     page = write_page([found, cheaper], folder / "page.html", clips=True, examples=3)
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.get(page.as_uri())
     yield driver
     driver.quit()
@@ -53,10 +32,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 def look(browser: webdriver.Chrome, width: int, scheme: str = "light") -> None:
     """Load the page anew in a window of this width."""
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == NARROW}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    resize(browser, width, scheme)
     browser.refresh()
 
 
@@ -107,10 +83,7 @@ def fits(browser: webdriver.Chrome, width: int) -> None:
 
 def stands_out(browser: webdriver.Chrome, scheme: str) -> None:
     """The paper follows the scheme, and every text stands out from it: 4.5 to 1, as WCAG asks."""
-    picture = Image.open(io.BytesIO(base64.b64decode(browser.get_screenshot_as_base64())))
-    corner = picture.convert("L").getpixel((3, 3))
-    assert isinstance(corner, int)
-    assert (corner > 128) == (scheme == "light")
+    assert (brightness(browser) > 128) == (scheme == "light")
     script = """
       const style = (one) => getComputedStyle(one);
       const texts = document.querySelectorAll("p, th, td, a, dd, dt, .note, .gone, .file, summary");
@@ -193,19 +166,6 @@ def test_says_all_without_scripts(browser: webdriver.Chrome) -> None:
         assert len(browser.find_elements(By.CSS_SELECTOR, "figure.heat [data-n]")) > 51
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-
-
-def contrast(one: str, other: str) -> float:
-    """Of two colours such as "rgb(0, 0, 0)": the ratio that WCAG 2 defines."""
-    dark, bright = sorted(luminance(colour) for colour in (one, other))
-    return (bright + 0.05) / (dark + 0.05)
-
-
-def luminance(colour: str) -> float:
-    """As WCAG 2 defines it, from 0 to 1."""
-    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_contrast_is_what_it_should_be() -> None:

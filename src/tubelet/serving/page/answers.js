@@ -65,9 +65,9 @@ export class Answers {
   curves(head) {
     const final = this.result?.probabilities?.[head.name];
     if (final) {
-      return final.classes.map((label, i) => ({
-        label, place: this.place(head.name, label), ...spread(final.start_seconds, final.end_seconds, final.values[i]),
-      }));
+      const { start_seconds: starts, end_seconds: ends } = final;
+      return final.classes.map((label, i) => (
+        { label, place: this.place(head.name, label), ...spread(starts, ends, final.values[i]) }));
     }
     const places = [...this.#places.get(head.name) ?? []].sort(([, a], [, b]) => a - b).slice(0, MOST);
     const values = new Map(places.map(([label]) => [label, new Array(this.windows.length).fill(null)]));

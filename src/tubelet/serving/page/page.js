@@ -142,8 +142,10 @@ async function watch(asked, signal) {
 /** The server has said all, or nothing more will come. */
 function finish(why = null) {
   running = null;
+  const focused = document.activeElement === $("cancel");
   $("cancel").hidden = true;
   $("again").hidden = false;
+  if (focused) $("again").focus();
   $("progress").hidden = true;
   const { result, windows } = shown.answers;
   if (result) {
@@ -174,7 +176,7 @@ function listen() {
     takeFile($("file").files[0]);
     $("file").value = ""; // the same file may be chosen again
   });
-  $("cancel").addEventListener("click", () => { running?.abort(); $("again").focus(); });
+  $("cancel").addEventListener("click", () => running?.abort());
   $("again").addEventListener("click", () => { ask(); $("cancel").focus(); });
   $("model").addEventListener("change", describe);
   let inside = 0;

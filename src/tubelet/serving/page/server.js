@@ -56,7 +56,7 @@ export class Server {
   /** The film of where the model looked, and the class it looked for, as "head=label". */
   async explain(video, options, signal) {
     const got = await this.#post("explain", video, options, { type: "blob", signal });
-    return { film: got.response, of: got.getResponseHeader("X-Tubelet-Class") ?? "" };
+    return { film: got.response, of: unescaped(got.getResponseHeader("X-Tubelet-Class") ?? "") };
   }
 
   #post(path, video, options, more) {
@@ -123,6 +123,12 @@ function request(method, path, { key, body, type, came, sent, signal }) {
     signal?.addEventListener("abort", () => asked.abort());
     asked.send(body);
   });
+}
+
+/** Headers are ASCII: other letters come as \xe9, \u05d0 or \U0001f600. */
+function unescaped(text) {
+  const codes = /\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})/g;
+  return text.replace(codes, (_, ...code) => String.fromCodePoint(parseInt(code.slice(0, 3).find(Boolean), 16)));
 }
 
 /** What the server says when it refuses. */
