@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Timer
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import urlsplit
 
 from tubelet.serving.places import too_large
@@ -74,7 +74,7 @@ class Fetch:
         self._socket: socket.socket | None = None
         self._ended = False
 
-    def into(self, file: BinaryIO) -> None:
+    def into(self, file: IO[bytes]) -> None:
         """Write what the address gives into a file.
 
         Raises:
@@ -103,28 +103,32 @@ class Fetch:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _read(self, file: BinaryIO) -> None:
+    def _read(self, file: IO[bytes]) -> None:
         connection = http.client.HTTPConnection(self._host, self._port)
         self._socket = connection.sock = self._connected()
         if self._ended:
             raise TimeoutError
         headers = {"Accept-Encoding": "identity", "User-Agent": "tubelet", "Connection": "close"}
         connection.request("GET", self._target, headers=headers)
-        answer = connection.getresponse()
+        with connection.getresponse() as answer:
+            self._check(answer)
+            count = 0
+            while piece := answer.read1(PIECE):
+                count += len(piece)
+                if count > self._most_bytes:
+                    raise too_large(self._most_bytes)
+                file.write(piece)
+            if self._ended or answer.length:
+                raise TimeoutError
+
+    def _check(self, answer: http.client.HTTPResponse) -> None:
+        """Refuse what is no video, or too large."""
         if 300 <= answer.status < 400:
             raise Problem("refused", f"{self._host} sends on to another address, which is not followed.")
         if answer.status != 200:
             raise Problem("decode", f"{self._host} answers {answer.status} instead of the video.")
         if answer.length is not None and answer.length > self._most_bytes:
             raise too_large(self._most_bytes)
-        count = 0
-        while piece := answer.read1(PIECE):
-            count += len(piece)
-            if count > self._most_bytes:
-                raise too_large(self._most_bytes)
-            file.write(piece)
-        if self._ended or answer.length:
-            raise TimeoutError
 
     def _connected(self) -> socket.socket:
         """A connection to an address that was checked: the name is not looked up again."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from threading import Lock
-from typing import BinaryIO
+from typing import IO
 
 from tubelet.errors import ConfigError
 from tubelet.serving.metrics import Metrics
@@ -180,7 +180,7 @@ class Decoders:
         ours.settimeout(10.0)
         self._control = ours
 
-    def child(self, task: Task, video: BinaryIO, deadline: float) -> Child:
+    def child(self, task: Task, video: IO[bytes], deadline: float) -> Child:
         """A child that is at work.
 
         Args:

@@ -104,7 +104,7 @@ async def fetched(url: str, service: Service, deadline: float, net: Net) -> Give
     file = service.scratch.file()
     try:
         async with service.decoder():  # a download takes a place, so that they are not without number
-            await service.in_thread(lambda: fetch.into(cast("Any", file)), fetch.end)
+            await service.in_thread(lambda: fetch.into(file), fetch.end)
     except BaseException:
         file.close()
         raise

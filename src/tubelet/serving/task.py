@@ -36,4 +36,6 @@ class Task:
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse; it comes from the server alone."""
         values: dict[str, Any] = json.loads(data)
-        return cls(**{**values, "view": View.from_dict(values["view"]), "limits": Limits(**values["limits"])})
+        values["view"] = View.from_dict(values["view"])
+        values["limits"] = Limits(**values["limits"])
+        return cls(**values)

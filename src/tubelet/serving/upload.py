@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import MultipartParseError
@@ -13,6 +13,9 @@ from python_multipart.multipart import parse_options_header
 
 from tubelet.serving.places import too_large
 from tubelet.serving.problems import Problem
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 TOGETHER = 2**20
 """Bytes that are written at a time, by a thread."""
@@ -41,18 +44,24 @@ class Parts:
     _value: bytearray = field(default_factory=bytearray)
     _headers: dict[str, str] = field(default_factory=dict[str, str])
 
-    def callbacks(self) -> dict[str, Any]:
-        """Those of `MultipartParser`."""
+    def callbacks(self) -> "MultipartCallbacks":
+        """What a parser is to call."""
         return {
             "on_part_begin": self._headers.clear,
-            "on_header_field": lambda data, a, b: self._extend(self._field, data[a:b]),
-            "on_header_value": lambda data, a, b: self._extend(self._value, data[a:b]),
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
             "on_header_end": self._header,
             "on_headers_finished": self._begin,
             "on_part_data": self._data,
             "on_part_end": self._end_part,
             "on_end": self._end,
         }
+
+    def _header_field(self, data: bytes, begin: int, end: int) -> None:
+        self._extend(self._field, data[begin:end])
+
+    def _header_value(self, data: bytes, begin: int, end: int) -> None:
+        self._extend(self._value, data[begin:end])
 
     def _extend(self, kept: bytearray, more: bytes) -> None:
         if len(kept) + len(more) > LONGEST_HEADER or len(self._headers) > MOST_HEADERS:

@@ -10,7 +10,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -84,6 +84,7 @@ class End:
     """Seconds at which shots begin, where they were asked for."""
 
 
+Number = TypeVar("Number", bound=np.generic)
 Message = Opened | Clips | Window | Trouble | End
 
 
@@ -113,7 +114,7 @@ def parts_of(message: Message) -> list[bytes | memoryview]:
 
 def raw(array: NDArray[np.generic]) -> memoryview:
     """The bytes of an array."""
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 class Receiver:
@@ -147,15 +148,15 @@ class Receiver:
             views, *shape, clips = whole
             check(0 < clips <= views <= MOST_CLIPS and views % clips == 0, "a number of clips")
             pixels = self._pixels(views, *shape)
-            indices = self._array((clips, shape[0]), np.dtype(np.int64))
+            indices = self._array((clips, shape[0]), np.int64)
             check(bool((indices >= 0).all()), "frames")
-            seconds = self._array((clips, shape[0]), np.dtype(np.float64))
+            seconds = self._array((clips, shape[0]), np.float64)
             check(bool(np.isfinite(seconds).all()) and math.isfinite(numbers[0]), "times")
             return Clips(pixels, indices, seconds, numbers[0])
         if kind == WINDOW:
             *shape, stretch, _ = whole
             pixels = self._pixels(1, *shape)[0]
-            found = self._array((shape[0],), np.dtype(np.int64))
+            found = self._array((shape[0],), np.int64)
             start, end, _ = numbers
             check(bool((found >= 0).all()) and stretch >= 0 and 0 <= start <= end < math.inf, "times")
             return Window(pixels, found, start, end, stretch)
@@ -165,7 +166,7 @@ class Receiver:
             text = bytes(self._bytes(length)).decode(errors="replace")
             return Trouble(TROUBLES[place], "".join(c if c.isprintable() else " " for c in text))
         check(0 <= whole[0] <= MOST_CUTS, "cuts")
-        cuts = self._array((whole[0],), np.dtype(np.float64))
+        cuts = self._array((whole[0],), np.float64)
         check(bool(np.isfinite(cuts).all()), "cuts")
         return End(tuple(cuts.tolist()))
 
@@ -180,12 +181,12 @@ class Receiver:
             check(height > 0 and width > 0 and height * width <= self._limits.pixels, "a picture")
         size = views * frames * channels * height * width
         check(size <= self._limits.decoder_bytes, "pixels")
-        return torch.from_numpy(self._array((views, *shape), np.dtype(np.uint8)))
+        return torch.from_numpy(self._array((views, *shape), np.uint8))
 
-    def _array(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    def _array(self, shape: tuple[int, ...], dtype: type[Number]) -> NDArray[Number]:
         found = np.empty(shape, dtype)
         if found.size:
-            self._read_into(memoryview(found.reshape(-1).view(np.uint8)))
+            self._read_into(found.reshape(-1).view(np.uint8).data)
         return found
 
     def _bytes(self, size: int) -> bytearray:

@@ -18,6 +18,7 @@ import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from types import FrameType
 
 from tubelet.serving.child import INPUT, OUTPUT, decode, no_new_rights, warm_up
 from tubelet.serving.task import Task
@@ -41,7 +42,7 @@ class Zygote:
         wake, alarm = os.pipe()
         os.set_blocking(alarm, False)
         os.set_blocking(wake, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, nothing)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         self.selector.register(self.control, selectors.EVENT_READ)
         self.selector.register(wake, selectors.EVENT_READ)
@@ -102,6 +103,10 @@ class Zygote:
         """Kill what runs."""
         for child in self.children:
             os.kill(child, signal.SIGKILL)
+
+
+def nothing(number: int, frame: FrameType | None) -> None:
+    """A signal only wakes the loop."""
 
 
 def become_child(video: int, out: int) -> None:
