@@ -16,7 +16,7 @@ from tubelet import Classifier, Head, Labels, View, ViViT, ViViTConfig
 
 HOSTILE = "<img src=x onerror=\"document.title='broken'\">"
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
-READY_SECONDS = 120
+READY_SECONDS = 300
 
 
 def awkward_model(folder: Path) -> Path:

@@ -22,7 +22,7 @@ from tests.serving.page_checks import fits, is_named, stands_out
 from tests.serving.page_site import CLIPS, HOSTILE, awkward_model, free_port, old_film, serve
 
 pytestmark = pytest.mark.xdist_group("browser")
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
 LABEL = {"left", "none", "right"}
 
 
@@ -141,6 +141,29 @@ def test_the_segments_are_files(page: webdriver.Chrome, tmp_path: Path) -> None:
     read = [row | {name: float(row[name]) for name in numbers} for row in rows]
     assert read == found["segments"]
     assert len(page.find_elements(By.CSS_SELECTOR, "#segments tr")) == len(rows)
+
+
+def test_rules_are_heeded(page: webdriver.Chrome, site: Middleman) -> None:
+    find(page, "rules").find_element(By.TAG_NAME, "summary").click()
+    find(page, "smooth").send_keys("1.5")
+    find(page, "least").send_keys("10")
+    find(page, "cuts").click()
+    send(page, CLIPS / "still_then_cut.mp4")
+    done(page)
+    asked = next(what for what, _ in reversed(site.asked) if "timeline" in what)
+    assert {"smooth_seconds=1.5", "least_seconds=10", "respect_cuts=true"} < set(
+        asked.split("?")[1].split("&")
+    )
+    assert find(page, "segments-note").text == "No segments."
+    assert page.find_elements(By.CSS_SELECTOR, ".band span") == []
+    assert not find(page, "segments-box").is_displayed()
+    find(page, "least").send_keys(Keys.BACKSPACE, Keys.BACKSPACE, "-1")
+    find(page, "again").click()
+    assert complains(page).startswith("That did not work. least_seconds: ")
+    find(page, "least").clear()
+    find(page, "again").click()
+    done(page)
+    assert page.find_elements(By.CSS_SELECTOR, ".band span")
 
 
 def test_the_timeline_seeks(page: webdriver.Chrome) -> None:
@@ -398,6 +421,7 @@ def test_events_are_read_wherever_they_are_cut(page: webdriver.Chrome) -> None:
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_in_every_window(page: webdriver.Chrome, width: int, scheme: str) -> None:
     resize(page, width, scheme, motion="reduce")
+    find(page, "rules").find_element(By.TAG_NAME, "summary").click()
     send(page, CLIPS / "pan_left.mp4")
     done(page)
     page.execute_script("scrollTo(0, 0)")

@@ -30,6 +30,16 @@ export function askKey(again) {
   });
 }
 
+/** How answers are to become segments, as the server's options. */
+export function rules() {
+  const [smooth, least] = ["smooth", "least"].map((id) => $(id).value);
+  return {
+    smooth_seconds: Number(smooth) ? smooth : null,
+    least_seconds: least,
+    respect_cuts: $("cuts").checked ? "true" : null,
+  };
+}
+
 /** What the server takes, before somebody sends it in vain. */
 export function showLimits(note, limits) {
   const parts = [limits.bytes && bytes(limits.bytes), limits.seconds && spoken(limits.seconds)].filter(Boolean);

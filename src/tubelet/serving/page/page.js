@@ -2,7 +2,7 @@
 import { Answers } from "./answers.js";
 import { Explanation } from "./explanation.js";
 import { Film } from "./film.js";
-import { askKey, choices, say, showLimits } from "./forms.js";
+import { askKey, choices, rules, say, showLimits } from "./forms.js";
 import { asCsv, offer, showSegments } from "./segments.js";
 import { Failure, Server } from "./server.js";
 import { Shown } from "./shown.js";
@@ -136,7 +136,7 @@ async function watch(asked, signal) {
     }
     if (name === "segments") shown.finish(value);
   };
-  await server.timeline(video, { model: asked?.name }, { heard, sent, signal });
+  await server.timeline(video, { model: asked?.name, ...rules() }, { heard, sent, signal });
 }
 
 /** The server has said all, or nothing more will come. */
