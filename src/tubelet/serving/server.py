@@ -74,5 +74,8 @@ def serve(service: Service, port: int) -> bool:
         server_header=False, timeout_graceful_shutdown=LAST_SECONDS, ws="none", lifespan="on",
     )  # fmt: skip
     server = Server(config, service)
-    server.run()
+    try:
+        server.run()
+    finally:
+        service.close()  # where the grace was over, nobody else has done it
     return server.started
