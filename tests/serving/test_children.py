@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -155,3 +156,30 @@ def opened_until_refused() -> list[int]:
     except OSError:
         pass
     return found
+
+
+def test_letting_go_waits_for_who_reads(decoders: Decoders, video: Path) -> None:
+    """The pipe's number must not become another's while somebody reads from it."""
+    before = children(decoders)
+    running = started(decoders, video, kind="timeline", hop=1)
+    pid = pid_of(decoders, before)
+    os.kill(pid, signal.SIGSTOP)
+    outcome: list[BaseException | None] = []
+
+    def read() -> None:
+        try:
+            list(running.messages())
+            outcome.append(None)
+        except Problem as problem:
+            outcome.append(problem)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    while not running._reading.locked():
+        time.sleep(0.01)
+    running.close()
+    reading.join(30)
+    assert not reading.is_alive()
+    assert isinstance(outcome[0], Problem)
+    assert running._pipe == -1
+    assert not running.has_more()

@@ -37,7 +37,7 @@ KEPT_ENVIRONMENT = (
 
 
 class Child:
-    """A child at work on one video; used by one thread, but for `kill`."""
+    """A child at work on one video; read by one thread at a time, ended and let go by any."""
 
     def __init__(
         self, task: Task, pipe: int, channel: socket.socket, deadline: float, metrics: Metrics
@@ -45,6 +45,8 @@ class Child:
         self.task = task
         self._pipe, self._channel, self._deadline, self._metrics = pipe, channel, deadline, metrics
         self._killed = ""
+        # Held while the pipe is read: a number that is closed meanwhile may be the pipe of another's video next.
+        self._reading = Lock()
         self._receiver = Receiver(self._read_into, task.view, task.limits)
 
     def messages(self) -> Iterator[Message]:
@@ -73,7 +75,8 @@ class Child:
 
     def has_more(self) -> bool:
         """Whether a message, or a part of one, is there without waiting."""
-        return bool(select.select([self._pipe], [], [], 0)[0])
+        with self._reading:
+            return self._pipe >= 0 and bool(select.select([self._pipe], [], [], 0)[0])
 
     def kill(self, why: str = "cancelled") -> None:
         """End it now; whoever reads from it learns that at once. May be called from any thread."""
@@ -82,24 +85,29 @@ class Child:
             self._channel.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let it go; where it still runs it is killed."""
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            self._pipe = -1
+        """Let it go; where it still runs it is killed, and whoever reads from it learns that first."""
+        self.kill()
+        with self._reading:
+            if self._pipe >= 0:
+                os.close(self._pipe)
+                self._pipe = -1
         self._channel.close()
 
     def _read_into(self, buffer: memoryview) -> None:
-        poll = select.poll()
-        poll.register(self._pipe, select.POLLIN)
-        while buffer:
-            left = self._deadline - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
-                self.kill("wall")
+        with self._reading:
+            if self._pipe < 0:
                 raise EOFError
-            count = os.readv(self._pipe, [buffer])
-            if not count:
-                raise EOFError
-            buffer = buffer[count:]
+            poll = select.poll()
+            poll.register(self._pipe, select.POLLIN)
+            while buffer:
+                left = self._deadline - time.monotonic()
+                if left <= 0 or not poll.poll(left * 1000):
+                    self.kill("wall")
+                    raise EOFError
+                count = os.readv(self._pipe, [buffer])
+                if not count:
+                    raise EOFError
+                buffer = buffer[count:]
 
     def _death(self) -> Problem:
         """Why it ended without an answer, as an answer."""
