@@ -32,9 +32,10 @@ soak: $(VENV)/installed-dev
 	TUBELET_COMPILE=1 $(BIN)/python -m pytest tests/exporting -k compiled
 
 bench: $(VENV)/installed-dev
-	$(BIN)/pip install --quiet --editable '.[bench,export]'
+	$(BIN)/pip install --quiet --editable '.[bench,export,serve]'
 	$(BIN)/tubelet bench --out benchmarks --threads $(THREADS)
 	$(BIN)/python benchmarks/convert.py --out benchmarks
+	$(BIN)/python benchmarks/serving.py --out benchmarks
 	$(BIN)/python benchmarks/lighter.py camera --out benchmarks
 	$(BIN)/tubelet bench --out benchmarks --docs docs/benchmarks.md
 	$(BIN)/python benchmarks/camera_motion.py src/tubelet/zoo/camera_motion --classical

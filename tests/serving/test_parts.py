@@ -311,3 +311,29 @@ def test_a_worker_waits_for_company_only_where_some_comes() -> None:
     second = made.submit(some_clips(2))
     assert first.result(60).model_seconds == second.result(60).model_seconds
     made.stop()
+
+
+@pytest.mark.parametrize(("path", "status"), [("/predict", 401), ("/", 200)])
+def test_a_refused_body_is_read_before_the_answer(path: str, status: int) -> None:
+    """A browser that is cut off while it sends shows no answer; what is not refused is left to its route."""
+    told: list[str] = []
+    pieces = [b"a" * 1000] * 3
+
+    async def receive() -> dict[str, Any]:
+        told.append("read")
+        return {"type": "http.request", "body": pieces.pop(), "more_body": bool(pieces)}
+
+    async def send(message: Any) -> None:
+        told.append(str(message.get("status", "")))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    settings = Settings(keys=("k" * 16,))
+    scope = {
+        "type": "http", "method": "POST", "path": path, "headers": [(b"host", b"127.0.0.1")], "client": ("::1", 1),
+    }  # fmt: skip
+    asyncio.run(Access(app, settings, Metrics(), lambda path: path == "/")(scope, receive, send))
+    assert told[: 4 if status == 401 else 1] == (
+        ["read", "read", "read", "401"] if status == 401 else ["200"]
+    )

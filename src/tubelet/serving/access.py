@@ -1,5 +1,6 @@
 """What comes before every route: who asks, and by what name; and after it: headers, a count, a line in the log."""
 
+import asyncio
 import json
 import logging
 import time
@@ -28,6 +29,32 @@ FOR_OPERATORS = ("/metrics", "/docs", "/openapi.json")
 """Open where only this machine asks."""
 GONE = 499
 """Counted for a client that went away."""
+DRAINED_BYTES, DRAINED_SECONDS = 256 * 2**20, 5.0
+"""What is still read of the body of a request that is refused."""
+
+
+class Body:
+    """The body of a request while it arrives."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def receive(self) -> Message:
+        """The next message, which is passed on."""
+        message = await self._receive()
+        self.ended = self.ended or message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read some more and forget it: a browser that is cut off in the middle of sending shows no answer."""
+        left = DRAINED_BYTES
+        try:
+            async with asyncio.timeout(DRAINED_SECONDS):
+                while not self.ended and left > 0:
+                    left -= len((await self.receive()).get("body", b""))
+        except TimeoutError:
+            return
 
 
 class Access:
@@ -53,13 +80,15 @@ class Access:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        begun = time.monotonic()
+        begun, body = time.monotonic(), Body(receive)
         status, sent = GONE, 0
 
         async def watched(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status >= 400:
+                    await body.drain()
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -70,14 +99,14 @@ class Access:
 
         try:
             self.check(scope)
-            await self.app(scope, receive, watched)
+            await self.app(scope, body.receive, watched)
         except Problem as problem:
-            await answer(problem)(scope, receive, watched)
+            await answer(problem)(scope, body.receive, watched)
         except Exception:
             LOG.exception("A request failed.")
             if status == GONE:
                 mistake = Problem("internal", "The server made a mistake; its log says which.")
-                await answer(mistake)(scope, receive, watched)
+                await answer(mistake)(scope, body.receive, watched)
         finally:
             self.record(scope, status, sent, time.monotonic() - begun)
 

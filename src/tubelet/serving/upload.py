@@ -1,7 +1,6 @@
 """The video in the body of a request: counted while it arrives, written into a file without a name."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
@@ -24,8 +23,6 @@ AROUND = 2**16
 LONGEST_NAME = 200
 LONGEST_HEADER, MOST_HEADERS = 4096, 16
 """Of a part of a form."""
-DRAINED_BYTES, DRAINED_SECONDS = 256 * 2**20, 5.0
-"""What is still read of a body that is refused: a browser that is cut off in the middle shows no answer."""
 
 
 @dataclass
@@ -125,7 +122,6 @@ async def receive(
             "config", "The form has no boundary; send the video as multipart/form-data, field `file`."
         )
     if announced is not None and announced.isdecimal() and int(announced) > most_bytes + AROUND:
-        await drain(body)
         raise too_large(most_bytes)
     parts = Parts()
     arrived = 0
@@ -135,7 +131,6 @@ async def receive(
             arrived += len(piece)
             parser.write(piece)
             if parts.total > most_bytes or arrived > most_bytes + AROUND:
-                await drain(body)
                 raise too_large(most_bytes)
             if parts.size >= TOGETHER:
                 await write(parts, file)
@@ -155,17 +150,3 @@ async def write(parts: Parts, file: IO[bytes]) -> None:
     """Write the pieces that are there, in a thread: a disk may be slow."""
     pieces, parts.pieces, parts.size = parts.pieces, [], 0
     await asyncio.to_thread(file.write, b"".join(pieces))
-
-
-async def drain(body: AsyncIterator[bytes]) -> None:
-    """Read some more and forget it, so that the answer is seen."""
-    until = time.monotonic() + DRAINED_SECONDS
-    left = DRAINED_BYTES
-    try:
-        async with asyncio.timeout(DRAINED_SECONDS):
-            async for piece in body:
-                left -= len(piece)
-                if left < 0 or time.monotonic() > until:
-                    return
-    except TimeoutError:
-        return

@@ -11,6 +11,7 @@ export class Film {
   #video; #note;
   #now = 0;
   #fresh = true;
+  #wanted = false;
   #address = "";
 
   constructor(video, note) {
@@ -44,14 +45,15 @@ export class Film {
   show(blob) {
     if (this.#address) URL.revokeObjectURL(this.#address);
     this.#address = URL.createObjectURL(blob);
-    [this.plays, this.#now, this.#fresh] = [false, 0, true];
+    [this.plays, this.#now, this.#fresh, this.#wanted] = [false, 0, true, false];
     this.#video.hidden = false;
     this.#note.hidden = true;
     this.#video.src = this.#address;
   }
 
-  /** Plays, without sound, what nobody has touched so far. */
+  /** Plays, without sound, what nobody has touched so far; as soon as the browser can. */
   begin() {
+    this.#wanted = true;
     if (this.plays && this.#fresh && !STILL.matches) this.toggle();
   }
 
@@ -90,6 +92,7 @@ export class Film {
     this.#note.hidden = plays;
     this.#note.textContent = plays ? "" : `${why} The server reads more kinds: its answers are along the timeline.`;
     this.#at(plays ? this.#video.currentTime : this.#now);
+    if (this.#wanted) this.begin();
   }
 }
 
