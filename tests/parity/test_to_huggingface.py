@@ -17,7 +17,7 @@ from tubelet.labels import Head, Labels
 from tubelet.loading import load
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
-from tubelet.video import look
+from tubelet.video import geometry
 from tubelet.video.processor import read_processor, write_processor
 from tubelet.video.view import View
 from tubelet.weights.huggingface import read_classifier
@@ -90,7 +90,7 @@ def test_the_live_processor_looks_as_the_view_does(
     frames = torch.randint(0, 256, (4, 3, 24, 32), dtype=torch.uint8)
     given = list(frames.permute(0, 2, 3, 1).numpy()) if "Image" in processor else frames
     expected = live(given, return_tensors="pt")["pixel_values"][0]
-    ours = view.normalise(look.centre(view, look.fitted(view, frames)))
+    ours = view.normalise(geometry.centre(view, geometry.fitted(view, frames)))
     grey_level = float(
         (
             view.normalise(torch.ones(1, 3, 1, 1, dtype=torch.uint8))
@@ -237,7 +237,7 @@ def test_videomae_processors(tmp_path: Path, name: str) -> None:
     frames = torch.randint(0, 256, (4, 3, 24, 32), dtype=torch.uint8)
     given = frames if "Video" in name.removeprefix("VideoMAE") else list(frames.permute(0, 2, 3, 1).numpy())
     expected = torch.as_tensor(np.asarray(next(iter(processor(given, return_tensors="pt").values()))))[0]
-    ours = view.normalise(look.centre(view, look.fitted(view, frames)))
+    ours = view.normalise(geometry.centre(view, geometry.fitted(view, frames)))
     assert (ours - expected).abs().max() <= (1e-5 if name.endswith("Pil") else 1.01 / 255 / 0.224)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.video import colour, look, transforms
+from tubelet.video import colour, geometry, look, transforms
 from tubelet.video.augment import OperationSet
 from tubelet.video.checks import Answers, Fit, Sampling, check_view
 from tubelet.video.clips import Short
@@ -354,7 +354,7 @@ class View:
         Returns:
             uint8 (N, C, H, W).
         """
-        return look.centred(self, frames).contiguous()
+        return geometry.centred(self, frames).contiguous()
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """The value step only: uint8 (..., C, H, W) -> float32 of the same shape, on the same device."""
