@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -71,7 +72,17 @@ def find(browser: webdriver.Chrome, name: str) -> WebElement:
 
 
 def until(browser: webdriver.Chrome, holds: Any) -> None:
-    WebDriverWait(browser, PATIENCE_SECONDS, poll_frequency=0.05).until(lambda _: holds())
+    """What is drawn anew while it is looked at does not hold yet."""
+    waiting = WebDriverWait(
+        browser, PATIENCE_SECONDS, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException]
+    )
+    waiting.until(lambda _: holds())
+
+
+def texts(browser: webdriver.Chrome, selector: str) -> list[str]:
+    """Of all such elements at one moment."""
+    script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText.trim())"
+    return browser.execute_script(script, selector)
 
 
 def send(browser: webdriver.Chrome, file: Path) -> None:
@@ -96,7 +107,7 @@ def film(browser: webdriver.Chrome, name: str) -> Any:
 
 
 def best(browser: webdriver.Chrome) -> str:
-    return browser.find_element(By.CSS_SELECTOR, "#top li bdi").text
+    return texts(browser, "#top li bdi")[0]
 
 
 def download(browser: webdriver.Chrome, link: str, folder: Path) -> str:
@@ -117,10 +128,10 @@ def test_from_a_file_to_its_answers(page: webdriver.Chrome, site: Middleman) -> 
     assert find(page, "timeline").get_attribute("aria-valuemax") == "4.0"
     curves = page.find_elements(By.CSS_SELECTOR, "#timeline path.curve")
     assert len(curves) == 3
-    assert {one.text for one in page.find_elements(By.CSS_SELECTOR, "#legend li")} == LABEL
+    assert set(texts(page, "#legend li")) == LABEL
     band = page.find_element(By.CSS_SELECTOR, ".band span")
     assert (band.text, round(band.size["width"])) == ("left", round(find(page, "timeline").size["width"]))
-    rows = [row.text.split() for row in page.find_elements(By.CSS_SELECTOR, "#segments tr")]
+    rows = [row.split() for row in texts(page, "#segments tr")]
     assert rows[0][:4] == ["0:00", "0:04", "pan", "left"]
     assert page.get_log("browser") == []
     asked = [json.loads(line["message"])["message"] for line in page.get_log("performance")]
@@ -271,9 +282,9 @@ def test_other_models_and_awkward_names(page: webdriver.Chrome, tmp_path: Path) 
     assert len(page.find_elements(By.CSS_SELECTOR, "#top li")) == 5
     assert 1 <= len(page.find_elements(By.CSS_SELECTOR, "#timeline path.curve")) <= 12
     radios[1].click()
-    until(page, lambda: {HOSTILE} < {one.text for one in page.find_elements(By.CSS_SELECTOR, "#legend li")})
+    until(page, lambda: {HOSTILE} < set(texts(page, "#legend li")))
     radios[2].click()
-    until(page, lambda: {"x", "y"} == {one.text for one in page.find_elements(By.CSS_SELECTOR, "#legend li")})
+    until(page, lambda: {"x", "y"} == set(texts(page, "#legend li")))
     assert "%" not in find(page, "top").text
     assert page.title == "Tubelet: what happens in a video"
     assert page.find_elements(By.CSS_SELECTOR, "main img") == []
