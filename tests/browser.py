@@ -44,6 +44,19 @@ def resize(
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
 
+def too_wide(browser: webdriver.Chrome, loose: str) -> tuple[int, list[str], list[int]]:
+    """The page's width, what stands out of the window but for these, and the tab places of boxes that scroll."""
+    script = """
+      const held = (one) => !one.closest(arguments[0]);
+      const wide = [...document.querySelectorAll("body *")].filter(held)
+        .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
+        .map((one) => one.outerHTML.slice(0, 80));
+      const boxes = [...document.querySelectorAll(".scroll")].map((one) => one.tabIndex);
+      return [document.documentElement.scrollWidth, wide, boxes];
+    """
+    return tuple(browser.execute_script(script, loose))
+
+
 def brightness(browser: webdriver.Chrome) -> int:
     """Of the paper, 0 to 255."""
     picture = Image.open(io.BytesIO(base64.b64decode(browser.get_screenshot_as_base64())))

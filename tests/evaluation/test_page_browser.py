@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from tests.browser import NARROW, WIDE, brightness, contrast, resize, start
+from tests.browser import NARROW, WIDE, brightness, contrast, resize, start, too_wide
 from tests.evaluation.page_results import HOSTILE, page_report
 from tubelet.evaluation.page import write_page
 
@@ -66,16 +66,8 @@ def needs_no_network(log: list[dict[str, str]]) -> None:
 
 def fits(browser: webdriver.Chrome, width: int) -> None:
     """What is too wide scrolls in a box of its own, which the keyboard reaches."""
-    script = """
-      for (const one of document.querySelectorAll("details")) one.open = true;
-      const loose = (one) => !one.closest(".scroll, .skip, .stack thead");
-      const wide = [...document.querySelectorAll("body *")].filter(loose)
-        .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
-        .map((one) => one.outerHTML.slice(0, 80));
-      const boxes = [...document.querySelectorAll(".scroll")].map((one) => one.tabIndex);
-      return [document.documentElement.scrollWidth, wide, boxes];
-    """
-    total, wide, boxes = browser.execute_script(script)
+    browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true;")
+    total, wide, boxes = too_wide(browser, ".scroll, .skip, .stack thead")
     assert total <= width
     assert wide == []
     assert set(boxes) == {0}

@@ -3,7 +3,7 @@
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from tests.browser import contrast
+from tests.browser import contrast, too_wide
 
 CAN_BE_WORKED = (
     "a, button, input, select, progress, video, fieldset, section, [role=slider], [role=region], [role=group]"
@@ -12,15 +12,7 @@ CAN_BE_WORKED = (
 
 def fits(browser: webdriver.Chrome, width: int) -> None:
     """What is too wide scrolls in a box of its own, which the keyboard reaches."""
-    script = """
-      const loose = (one) => !one.closest(".scroll, .skip, .unseen, .band");
-      const wide = [...document.querySelectorAll("body *")].filter(loose)
-        .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
-        .map((one) => one.outerHTML.slice(0, 80));
-      const boxes = [...document.querySelectorAll(".scroll")].map((one) => one.tabIndex);
-      return [document.documentElement.scrollWidth, wide, boxes];
-    """
-    total, wide, boxes = browser.execute_script(script)
+    total, wide, boxes = too_wide(browser, ".scroll, .skip, .unseen, .band")
     assert total <= width
     assert wide == []
     assert boxes == [0]

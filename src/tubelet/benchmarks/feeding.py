@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 from tubelet.benchmarks.decoding import LEVELS, footage_line, rows_of, shown
 from tubelet.benchmarks.footage import files_of
 from tubelet.benchmarks.forward import ABSENT
-from tubelet.benchmarks.machine import cores
 from tubelet.benchmarks.programs import MODELS, is_installed, logits_of, write_model
 from tubelet.benchmarks.readers import Reads, absent_readers, pyav_frames, readers_here
 from tubelet.benchmarks.record import Record
 from tubelet.benchmarks.settings import TOLERANCE, Settings, machine_line, macs_of
 from tubelet.benchmarks.turns import check_same, cpu_seconds, on_cpu, take_turns
+from tubelet.cores import cores
 from tubelet.data.dataset import ClipDataset, mix
 from tubelet.data.loader import group_batches
 from tubelet.data.source import Sample

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tubelet.benchmarks.turns import on_cpu, on_gpu
+from tubelet.cores import cores
 
 LIBRARIES = ("torch", "transformers", "vit-pytorch", "numpy", "av", "torchcodec", "decord")
 
@@ -57,11 +58,6 @@ class Machine:
             f"{gpu}{self.processor}, {self.cores} cores, {self.threads} threads, {self.instructions}; {self.system}; "
             f"{versions}; load before {self.load}"
         )
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

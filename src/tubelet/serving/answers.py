@@ -63,7 +63,6 @@ async def predict(
     kind = "windows" if classifier.view.answers == "window" else "clips"
     task = Task(
         kind=kind, name=given.name, view=classifier.view, limits=service.settings.limits, views=f"{clips}x{crops}",
-        wall_seconds=max(deadline - time.monotonic(), 0.1),
     )  # fmt: skip
     begun = time.monotonic()
     submitted = Submitted()
@@ -151,7 +150,7 @@ async def explain(
     check(classifier, asked.label, head, "gradient")
     task = Task(
         kind="moment", name=given.name, view=classifier.view, limits=service.settings.limits,
-        at_seconds=asked.at_seconds, wall_seconds=max(deadline - time.monotonic(), 0.1),
+        at_seconds=asked.at_seconds,
     )  # fmt: skip
     async with service.decoder():
         child = service.decoders.child(task, given.file, deadline)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from threading import Lock
 from typing import IO
 
@@ -196,6 +197,7 @@ class Decoders:
             video: an open file.
             deadline: by `time.monotonic`; it is killed then.
         """
+        task = replace(task, wall_seconds=max(deadline - time.monotonic(), 0.1))
         text = task.to_bytes()
         reading, writing = os.pipe()
         widen(writing)

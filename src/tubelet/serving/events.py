@@ -99,7 +99,6 @@ class Following:
         task = Task(
             kind="timeline", name=self.given.name, view=self.engine.view, limits=self.service.settings.limits,
             hop=self.engine.hop, cuts=self.course.respect_cuts,
-            wall_seconds=max(self.deadline - time.monotonic(), 0.1),
         )  # fmt: skip
         self._child = self.service.decoders.child(task, self.given.file, self.deadline)
         self._messages = self._child.messages()

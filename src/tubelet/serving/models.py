@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from tubelet.classifier import Classifier
+from tubelet.cores import cores
 from tubelet.engines.model import EngineModel
 from tubelet.errors import TubeletError
 from tubelet.loading import load
 from tubelet.serving.metrics import Metrics
 from tubelet.serving.problems import Problem
-from tubelet.serving.worker import Worker, cores
+from tubelet.serving.worker import Worker
 
 
 class Served:
@@ -117,9 +118,7 @@ class Models:
         Raises:
             Problem: not_found.
         """
-        served = self._served.get(self.default if name is None else name)
-        if served is None:
-            raise Problem("not_found", f"There is no model {name!r}. There are: {', '.join(self._served)}.")
+        served = self._named(self.default if name is None else name)
         served.users += 1
         try:
             yield served
@@ -128,6 +127,11 @@ class Models:
             if served.retired and not served.users:
                 served.worker.stop()
 
+    def _named(self, name: str) -> Served:
+        if name not in self._served:
+            raise Problem("not_found", f"There is no model {name!r}. There are: {', '.join(self._served)}.")
+        return self._served[name]
+
     async def swap(self, name: str, path: Path) -> None:
         """Load another model, let it answer once, and put it in the place of one.
 
@@ -135,10 +139,7 @@ class Models:
             Problem: not_found, or config where it does not load; the old one then stays.
         """
         async with self._swapping:
-            if name not in self._served:
-                raise Problem(
-                    "not_found", f"There is no model {name!r}. There are: {', '.join(self._served)}."
-                )
+            self._named(name)
             try:
                 fresh = await asyncio.to_thread(self._warmed, name, path)
             except TubeletError as error:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tubelet.cores import cores
 from tubelet.errors import ConfigError
 from tubelet.serving.limits import Limits
-from tubelet.serving.worker import cores
 
 LEAST_KEY = 16
 """Characters."""

@@ -18,8 +18,8 @@ class Task:
     """What messages call the video."""
     view: View
     limits: Limits
-    wall_seconds: float
-    """How long the child may live."""
+    wall_seconds: float = 0.1
+    """How long the child may live; who starts it says."""
     views: str = "1x1"
     hop: int = 1
     """Of a timeline, in frames of a clip."""

@@ -1,6 +1,5 @@
 """The thread that owns a model: clips of several requests go through it together, as soon as it is free."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -128,10 +127,7 @@ class Worker:
 
     def _run(self) -> None:
         while jobs := self._take():
-            if jobs[0].function is not None:
-                self._answer(jobs, lambda: [jobs[0].function() if jobs[0].function else None])
-            else:
-                self._answer(jobs, lambda: self._logits(jobs))
+            self._answer(jobs)
 
     def _take(self) -> list[Job]:
         """The next batch, waited for; none at the end."""
@@ -163,11 +159,16 @@ class Worker:
             jobs.append(self._jobs.popleft())
         return jobs
 
+    def _values(self, jobs: list[Job]) -> list[Any]:
+        """What a batch of clips or the one function gives, for each job."""
+        torch.set_num_threads(self._threads())
+        function = jobs[0].function
+        return self._logits(jobs) if function is None else [function()]
+
     def _logits(self, jobs: list[Job]) -> list[Tensor]:
         clips = [job.clips for job in jobs if job.clips is not None]
         device = self.classifier.device
         pixels = (clips[0] if len(clips) == 1 else torch.cat(clips)).to(device)
-        torch.set_num_threads(self._threads())
         logits = [
             self.classifier.run(self.classifier.view.normalise(part), self.batch)
             for part in pixels.split(self.batch)
@@ -175,11 +176,11 @@ class Worker:
         self._metrics.batch.labels(self.name).observe(len(pixels))
         return list(torch.cat(logits).split([len(part) for part in clips]))
 
-    def _answer(self, jobs: list[Job], compute: Callable[[], list[Any]]) -> None:
+    def _answer(self, jobs: list[Job]) -> None:
         """Compute, and give everybody what is theirs."""
         begun = time.monotonic()
         try:
-            values = compute()
+            values = self._values(jobs)
         except Exception as error:  # what fails for a batch fails for each of it; the thread lives on
             for job in jobs:
                 job.future.set_exception(error)
@@ -188,8 +189,3 @@ class Worker:
         self._metrics.computed.labels(self.name).observe(taken)
         for job, value in zip(jobs, values, strict=True):
             job.future.set_result(Answered(value, begun - job.queued, taken))
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
