@@ -9,11 +9,20 @@ from PIL import Image
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.video import transforms
+from tubelet.video import resizing, transforms
 
 
 def channels_first(video: np.ndarray) -> Tensor:
     return torch.from_numpy(video).permute(0, 3, 1, 2).contiguous()
+
+
+@pytest.fixture(params=["numpy", "compiled"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Bilinear resizing in both ways that there are."""
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setattr(resizing, "_compiled", lambda: request.param == "compiled")
+    return request.param
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -29,6 +38,7 @@ def differing(found: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.parametrize("case", range(5))
+@pytest.mark.usefixtures("by")
 def test_official_geometry(golden: Path, case: int) -> None:
     with np.load(golden / "preprocessing" / "geometry.npz") as stored:
         values = {k.split("/")[1]: v for k, v in stored.items() if k.startswith(f"{case}/")}
@@ -36,7 +46,7 @@ def test_official_geometry(golden: Path, case: int) -> None:
     side, cropped = values["min_resize_crop"].tolist()
     size = (cropped, cropped)
     target = transforms.shorter_side_size(video.shape[-2], video.shape[-1], side)
-    assert differing(transforms.resize(video, target), resized) == 0  # no value differs; 1 % may
+    assert differing(resizing.resize(video, target), resized) == 0  # no value differs; 1 % may
     factors = tuple(values["jitter_scales"].tolist())
     assert differing(transforms.rescale(resized, factors), channels_first(values["jittered"])) == 0
     assert torch.equal(transforms.centre_crop(resized, size), channels_first(values["central_crop"]))
@@ -63,16 +73,16 @@ def test_official_geometry(golden: Path, case: int) -> None:
 )
 @pytest.mark.parametrize("size", [(40, 71), (150, 133), (64, 200)])
 def test_filters_are_pillows(
-    name: transforms.Interpolation, filter_: Image.Resampling, size: tuple[int, int]
+    name: resizing.Interpolation, filter_: Image.Resampling, size: tuple[int, int]
 ) -> None:
     frames = noise(2, 3, 90, 160)
     pictures = [Image.fromarray(f.permute(1, 2, 0).numpy()).resize(size[::-1], filter_) for f in frames]
     expected = channels_first(np.stack([np.asarray(p) for p in pictures]))
-    assert torch.equal(transforms.resize(frames, size, name), expected)
+    assert torch.equal(resizing.resize(frames, size, name), expected)
     grey = torch.from_numpy(
         np.stack([np.asarray(Image.fromarray(f[0].numpy()).resize(size[::-1], filter_)) for f in frames])
     )
-    assert torch.equal(transforms.resize(frames[:, :1], size, name)[:, 0], grey)
+    assert torch.equal(resizing.resize(frames[:, :1], size, name)[:, 0], grey)
 
 
 def bilinear(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -98,28 +108,29 @@ def bilinear(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(70, 9), (3, 5), (12, 40)])
 @pytest.mark.parametrize("name", ["bilinear", "antialiased_bicubic"])
-def test_a_part_is_what_a_crop_leaves(size: tuple[int, int], name: transforms.Interpolation) -> None:
+@pytest.mark.usefixtures("by")
+def test_a_part_is_what_a_crop_leaves(size: tuple[int, int], name: resizing.Interpolation) -> None:
     frames = noise(2, 3, 12, 21)
-    whole = transforms.resize(frames, size, name)
+    whole = resizing.resize(frames, size, name)
     if name == "bilinear":
         for frame, resized in zip(frames.flatten(0, 1).numpy(), whole.flatten(0, 1).numpy(), strict=True):
             np.testing.assert_array_equal(resized, bilinear(frame, size))
     decoded = frames.contiguous(memory_format=torch.channels_last)
     part = (size[0] // 3, size[1] // 4, size[0] // 2, size[1] // 2)
     for given_frames in (frames, decoded, decoded.flip(1)[:, :1]):
-        expected = transforms.resize(given_frames.contiguous(), size, name)
-        assert torch.equal(transforms.resize(given_frames, size, name), expected)
-        found = transforms.resize(given_frames, size, name, part)
+        expected = resizing.resize(given_frames.contiguous(), size, name)
+        assert torch.equal(resizing.resize(given_frames, size, name), expected)
+        found = resizing.resize(given_frames, size, name, part)
         assert torch.equal(found, transforms.crop(expected, part[0], part[1], part[2:]))
     with pytest.raises(ConfigError, match="does not fit"):
-        transforms.resize(frames, size, name, (1, 0, *size))
+        resizing.resize(frames, size, name, (1, 0, *size))
 
 
 @given(grey=st.integers(0, 255), rows=st.integers(1, 40), columns=st.integers(1, 40), seed=st.integers(0, 99))
 def test_a_flat_picture_stays_flat(grey: int, rows: int, columns: int, seed: int) -> None:
     frames = torch.full((1, 3, rows, columns), grey, dtype=torch.uint8)
     size = tuple(int(s) for s in np.random.default_rng(seed).integers(1, 60, 2))
-    assert torch.all(transforms.resize(frames, (size[0], size[1])) == grey)
+    assert torch.all(resizing.resize(frames, (size[0], size[1])) == grey)
 
 
 @given(rows=st.integers(4, 30), columns=st.integers(4, 30), height=st.integers(1, 4), width=st.integers(1, 4))
@@ -214,7 +225,7 @@ def test_refusals_are_sentences() -> None:
     with pytest.raises(ConfigError, match="does not fit frames of 4x6"):
         transforms.centre_crop(noise(1, 3, 4, 6), (5, 5))
     with pytest.raises(ConfigError, match="uint8 tensor"):
-        transforms.resize(torch.rand(1, 3, 4, 6), (2, 2))
+        resizing.resize(torch.rand(1, 3, 4, 6), (2, 2))
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "antialiased_bilinear"])
@@ -228,21 +239,22 @@ def test_refusals_are_sentences() -> None:
         ((7, 9), (1, 1), (12, 5), (2, 1, 9, 3)),
     ],
 )
+@pytest.mark.usefixtures("by")
 def test_two_resizings_at_once(
-    interpolation: transforms.Interpolation,
+    interpolation: resizing.Interpolation,
     source: tuple[int, int],
     first: tuple[int, int],
     second: tuple[int, int],
-    part: transforms.Part,
+    part: resizing.Part,
 ):
     """Every bit as one after the other, whatever of the frames between is left out."""
     together = torch.randint(
         0, 256, (2, *source, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
     for frames in (together.permute(0, 3, 1, 2), together.permute(0, 3, 1, 2).contiguous()):
-        between = transforms.resize(frames, first, interpolation)
+        between = resizing.resize(frames, first, interpolation)
         expected = transforms.crop(
-            transforms.resize(between, second, interpolation), part[0], part[1], (part[2], part[3])
+            resizing.resize(between, second, interpolation), part[0], part[1], (part[2], part[3])
         )
-        found = transforms.resize_twice(frames, first, second, interpolation, part)
+        found = resizing.resize_twice(frames, first, second, interpolation, part)
         assert torch.equal(found, expected)

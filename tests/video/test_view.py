@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.video import look, transforms
+from tubelet.video import look, resizing
 from tubelet.video.view import View
 
 GREY = {"value_range": (0.0, 255.0)}
@@ -199,14 +199,14 @@ def test_a_training_clip_has_one_augmentation_for_all_frames() -> None:
 def test_fits() -> None:
     frames = noise(2, 3, 40, 60)
     squashed = View(frames=1, stride=1, size=(16, 20), fit="squash", **GREY)
-    assert torch.equal(squashed.prepare(frames), transforms.resize(frames, (16, 20)))
+    assert torch.equal(squashed.prepare(frames), resizing.resize(frames, (16, 20)))
     then_cropped = replace(squashed, resize=(20, 30)).prepare(frames)
-    assert torch.equal(then_cropped, transforms.resize(frames, (20, 30))[..., 2:18, 5:25])
+    assert torch.equal(then_cropped, resizing.resize(frames, (20, 30))[..., 2:18, 5:25])
     untouched = View(frames=1, stride=1, size=16, fit="none", **GREY)
     assert torch.equal(untouched.prepare(frames), frames[..., 12:28, 22:38])
     assert replace(untouched, crop=False).prepare(frames).shape[-2:] == (40, 60)
     region = replace(squashed, region=(0.5, 0.25, 1.0, 0.75))
-    assert torch.equal(region.prepare(frames), transforms.resize(frames[..., 20:, 15:45], (16, 20)))
+    assert torch.equal(region.prepare(frames), resizing.resize(frames[..., 20:, 15:45], (16, 20)))
     luma = replace(squashed, channels=1)
     assert luma.prepare(frames).shape == (2, 1, 16, 20)
     assert luma.test(Memory(pixels=frames), "1x3").pixels.shape == (3, 1, 1, 16, 20)

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +23,7 @@ from tubelet.benchmarks.record import Record
 from tubelet.benchmarks.settings import TOLERANCE, Settings, machine_line, macs_of
 from tubelet.benchmarks.turns import check_same, cpu_seconds, on_cpu, take_turns
 from tubelet.cores import cores
-from tubelet.data.dataset import ClipDataset, mix
+from tubelet.data.dataset import Batch, ClipDataset, mix
 from tubelet.data.loader import group_batches
 from tubelet.data.source import Sample
 from tubelet.loading import load
@@ -83,18 +85,27 @@ def input_table(settings: Settings) -> Record:
         plain = DataLoader(
             PlainClips(files, view), batch_size=BATCH, num_workers=workers, persistent_workers=True
         )
-        dataset = ClipDataset([Sample(path=file, labels=(0,)) for file in files], view)
-        ours, _ = group_batches(dataset, BATCH, workers=workers)
+        samples = [Sample(path=file, labels=(0,)) for file in files]
+        dataset = ClipDataset(samples, view)
+        kept = ClipDataset(samples, view, keep_decoded=True)
+        loaders = {
+            name: group_batches(each, BATCH, workers=workers)[0]
+            for name, each in {"Tubelet": dataset, "Tubelet, --keep-decoded": kept}.items()
+        }
+
+        def ours(loader: DataLoader[Batch]) -> Tensor:
+            return sum_of(view.finish(batch.pixels.to(settings.device), batch.colour) for batch in loader)
+
         programs: dict[str, Callable[[], Tensor]] = {
             "DataLoader": lambda: sum_of(batch.to(settings.device) for batch in plain),
-            "Tubelet": lambda: sum_of(
-                view.finish(batch.pixels.to(settings.device), batch.colour) for batch in ours
-            ),
+            **{name: partial(ours, loader) for name, loader in loaders.items()},
         }
         # Two resizings, each cut to bytes, may each be a level apart.
-        answers = {"DataLoader": next(iter(plain)), "Tubelet": view.finish(next(iter(ours)).pixels)}
+        answers = {"DataLoader": next(iter(plain))}
+        answers |= {name: view.finish(next(iter(loader)).pixels) for name, loader in loaders.items()}
         same = check_same(answers, 2 * LEVELS)
         seconds = take_turns(programs, budget_seconds=settings.seconds)
+        dataset[0]
         before = cpu_seconds()
         for number in range(min(CLIPS, 4)):
             dataset[number]
@@ -108,7 +119,8 @@ def input_table(settings: Settings) -> Record:
             f"pixels (every second frame, jitter, crop, flip), in batches of {BATCH} by {workers} workers, ready for "
             f"the model on {settings.device}; clips per second until they are there. The videos are "
             f"{footage_line(settings)}. `DataLoader` uses Tubelet's decoder and draws, PyTorch's resizing, and sends "
-            "floats."
+            "floats. *Keep-decoded* is a pass after the first, whose frames each worker has kept. Resizing is "
+            f"{'compiled by numba' if find_spec('numba') else 'done in numpy: numba is not installed'}."
         ),
         columns=("clips", "program", "rate", "times as fast", "difference"),
         rows=rows_of(f"{CLIPS} clips", seconds, CLIPS, same),
@@ -128,62 +140,70 @@ def sum_of(batches: Any) -> Tensor:
 
 
 def files_table(settings: Settings) -> Record:
-    """A folder of videos to labels, by Model 1."""
+    """A folder of videos to labels, by Model 1: one for a laptop, and that of the settings."""
     begun, machine = time.perf_counter(), machine_line()
-    config, device = settings.config(), settings.where()
-    fastest = fastest_precision(device)
+    fastest = fastest_precision(settings.where())
+    small = replace(settings, model="ti-16x2", size=112, blocks=None)
     rows: list[tuple[str, ...]] = []
     measured: dict[str, Any] = {}
-    peer = is_installed("transformers")
     with TemporaryDirectory(prefix="tubelet-bench-") as scratch:
-        folder = write_model(config, Path(scratch, "model"))
         files = files_of(settings.videos, MOST_FILES, Path(scratch)) if settings.videos else []
         files = files or files_of(None, min(MOST_FILES, 16), Path(scratch))
-        view = load(folder).view
-        programs: dict[str, Callable[[list[Path]], Tensor]] = {}
-        if peer:
-            theirs = MODELS["transformers"](folder, torch.float32).to(device).eval()
-            programs["transformers"] = partial(by_transformers, folder, theirs, view)
-            for name, reads in readers_here().items():
-                if name in ("torchcodec", "decord"):
-                    programs[f"{name}, transformers"] = partial(by_reader, reads, theirs, view)
-        programs["Tubelet"] = partial(by_tubelet, load(folder).to(device))
-        few = [files[0]]
-        # The readers' programs resize with PyTorch, not with Pillow: other pixels, but nearly the same answer.
-        same = check_same(
-            {name: program(few) for name, program in programs.items()}, 10 * TOLERANCE["bfloat16"]
-        )
-        if fastest.dtype != torch.float32:
-            programs['Tubelet, dtype="auto"'] = partial(by_tubelet, load(folder).to(device, "auto"))
-        once = sum(on_cpu(partial(program, few)) for program in programs.values())
-        files = files[: max(2, int(settings.seconds / (3 * once)))]
-        seconds = take_turns(
-            {name: partial(program, files) for name, program in programs.items()},
-            budget_seconds=settings.seconds, warm=True,
-        )  # fmt: skip
-        rows = rows_of(f"{len(files)} files", seconds, len(files), same)
-        measured = {"seconds": seconds, "difference": same, "files": len(files)}
+        for each in (small, settings):
+            programs = file_programs(each, Path(scratch, each.model))
+            if fastest.dtype == torch.float32:
+                del programs['Tubelet, dtype="auto"']
+            few = [files[0]]
+            # The readers' programs resize with PyTorch, not with Pillow: other pixels, but nearly the same answer.
+            same = check_same(
+                {name: program(few) for name, program in programs.items()}, 10 * TOLERANCE["bfloat16"]
+            )
+            once = sum(on_cpu(partial(program, few)) for program in programs.values())
+            some = files[: max(2, int(settings.seconds / (3 * once)))]
+            seconds = take_turns(
+                {name: partial(program, some) for name, program in programs.items()},
+                budget_seconds=settings.seconds, warm=True,
+            )  # fmt: skip
+            case = f"{each.named()}, {each.frames}x{each.size}x{each.size}, {len(some)} files"
+            rows += rows_of(case, seconds, len(some), same)
+            measured[case] = {"seconds": seconds, "difference": same, "files": len(some)}
     return Record(
         name="files",
         title="From files to labels",
         about=(
-            f"`tubelet bench files`: {settings.named()}, {settings.frames} frames of "
-            f"{settings.size}x{settings.size} pixels, one view of each file, float32; files per second until all are "
-            f"answered. The videos are {footage_line(settings)}. `transformers` decodes as its documentation shows, "
-            "with its own processor; the loops over other readers resize with PyTorch; all three use its model with "
-            "PyTorch's fused attention, and the same weights and frames."
+            "`tubelet bench files`: a small Model 1 and that of the settings, one view of each file, float32; files "
+            f"per second until all are answered. The videos are {footage_line(settings)}. `transformers` decodes as "
+            "its documentation shows, with its own processor; the loops over other readers resize with PyTorch; all "
+            "three use its model with PyTorch's fused attention, and the same weights and frames."
         ),
         columns=("files", "program", "rate", "times as fast", "difference"),
         rows=rows,
         notes=[
             f'`dtype="auto"` is {str(fastest.dtype).removeprefix("torch.")} here: {fastest.reason}.',
-            *([] if peer else [ABSENT.format("transformers", "transformers")]),
+            *([] if is_installed("transformers") else [ABSENT.format("transformers", "transformers")]),
             *absent_readers(),
         ],
         machine=machine,
         seconds=time.perf_counter() - begun,
         measured=measured,
     )
+
+
+def file_programs(settings: Settings, folder: Path) -> dict[str, Callable[[list[Path]], Tensor]]:
+    """From files to logits, by each library that is installed, with the same random weights."""
+    device = settings.where()
+    write_model(settings.config(), folder)
+    view = load(folder).view
+    programs: dict[str, Callable[[list[Path]], Tensor]] = {}
+    if is_installed("transformers"):
+        theirs = MODELS["transformers"](folder, torch.float32).to(device).eval()
+        programs["transformers"] = partial(by_transformers, folder, theirs, view)
+        for name, reads in readers_here().items():
+            if name in ("torchcodec", "decord"):
+                programs[f"{name}, transformers"] = partial(by_reader, reads, theirs, view)
+    programs["Tubelet"] = partial(by_tubelet, load(folder).to(device))
+    programs['Tubelet, dtype="auto"'] = partial(by_tubelet, load(folder).to(device, "auto"))
+    return programs
 
 
 def frames_of(file: Path, view: View) -> list[int]:

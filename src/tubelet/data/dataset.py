@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from tubelet.data.source import UNKNOWN, Sample
 from tubelet.data.workers import single_thread
@@ -119,7 +119,8 @@ class ClipDataset(Dataset[Clip]):
         views = len(stacked[0]) if stacked else 0
         each = self.clips if self.views is None else 1
         return Batch(
-            pixels=torch.cat(stacked) if stacked else torch.empty(0, dtype=torch.uint8),
+            # By PyTorch, which in a worker puts them together in the memory that it shares with the trainer.
+            pixels=default_collate(stacked).flatten(0, 1) if stacked else torch.empty(0, dtype=torch.uint8),
             labels=torch.tensor(classes, dtype=torch.int64),
             targets=torch.empty(len(rows), 0) if self.labels is None else self.labels.targets(rows),
             indices=tuple(clip.index for clip in read for _ in range(each)),

@@ -8,7 +8,7 @@ import numpy as np
 from tubelet.errors import ConfigError
 from tubelet.video.augment import OperationSet
 from tubelet.video.clips import Short
-from tubelet.video.transforms import Interpolation
+from tubelet.video.resizing import Interpolation
 
 if TYPE_CHECKING:
     from tubelet.video.view import View

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tubelet.errors import ConfigError
-from tubelet.video import transforms
+from tubelet.video import resizing, transforms
 
 if TYPE_CHECKING:
     from tubelet.video.view import View
@@ -32,11 +32,9 @@ def centred(view: "View", frames: Tensor) -> Tensor:
     return resized(view, frames, size, transforms.centre_part(size, crop))
 
 
-def resized(
-    view: "View", frames: Tensor, size: tuple[int, int], part: transforms.Part | None = None
-) -> Tensor:
-    """By the view's interpolation; see `transforms.resize`."""
-    return transforms.resize(frames, size, view.interpolation, part)
+def resized(view: "View", frames: Tensor, size: tuple[int, int], part: resizing.Part | None = None) -> Tensor:
+    """By the view's interpolation; see `resizing.resize`."""
+    return resizing.resize(frames, size, view.interpolation, part)
 
 
 def shown(view: "View", frames: Tensor) -> Tensor:
@@ -93,7 +91,7 @@ class Geometry:
 
     size: tuple[int, int]
     """(height, width) to which fitted frames are resized."""
-    part: transforms.Part | None
+    part: resizing.Part | None
     """The crop, in these and their black border if they have one; None: there is none."""
     mirrored: bool
 
@@ -103,7 +101,7 @@ class Geometry:
         fit = fitted_size(view, (frames.shape[-2], frames.shape[-1]))
         if fit is None or self.part is None or not holds(self.size, self.part[2:]):
             return self.of_fitted(view, frames if fit is None else resized(view, frames, fit))
-        frames = transforms.resize_twice(frames, fit, self.size, view.interpolation, self.part)
+        frames = resizing.resize_twice(frames, fit, self.size, view.interpolation, self.part)
         return frames.flip(-1) if self.mirrored else frames
 
     def of_fitted(self, view: "View", frames: Tensor) -> Tensor:

@@ -156,11 +156,8 @@ def test_views(view: "View", video: Frames, views: str | tuple[int, int]) -> Vie
     else:
         frames, place = load(view, video, indices, centred)
         pieces = (frames,)
-    if len(pieces) == 1 and torch.equal(place.flatten(), torch.arange(len(frames))):
-        pixels = frames.contiguous().view(*place.shape, *frames.shape[1:])  # every frame once, in order
-    else:
-        pixels = torch.cat([piece[place] for piece in pieces])
-    return Views(pixels=pixels, indices=indices)
+    placed = [at(piece, place) for piece in pieces]
+    return Views(pixels=placed[0] if len(placed) == 1 else torch.cat(placed), indices=indices)
 
 
 def train_clips(view: "View", video: Frames, generator: torch.Generator, count: int) -> TrainingClips:
@@ -182,12 +179,13 @@ def train_clips(view: "View", video: Frames, generator: torch.Generator, count: 
         else:
             distinct, where = several[1][number].unique(return_inverse=True)
             shown = looked.of_fitted(view, several[0][distinct])
-        pixels.append(train_pixels(view, shown[where], generator).contiguous())
+        pixels.append(train_pixels(view, at(shown, where), generator).contiguous())
         flipped.append(looked.mirrored)
         if view.colour is not None:
             colours.append(colour.draw(*view.colour, generator))
     drawn = torch.stack(colours) if colours else None
-    return TrainingClips(pixels=torch.stack(pixels), flipped=tuple(flipped), colour=drawn)
+    stacked = pixels[0][None] if count == 1 else torch.stack(pixels)
+    return TrainingClips(pixels=stacked, flipped=tuple(flipped), colour=drawn)
 
 
 def train_pixels(view: "View", clip: Tensor, generator: torch.Generator) -> Tensor:
@@ -240,3 +238,13 @@ def load(
     parts = [prepare(view, video.frames(distinct[i : i + at_once])) for i in range(0, len(distinct), at_once)]
     frames = parts[0] if len(parts) == 1 else torch.cat(parts)
     return frames, torch.from_numpy(place.reshape(indices.shape))
+
+
+def at(frames: Tensor, place: Tensor) -> Tensor:
+    """Which of the frames stands at each place: (N, C, h, w), and int64 (...) -> (..., C, h, w), contiguous.
+
+    Not copied where every frame stands once and in order.
+    """
+    if not torch.equal(place.flatten(), torch.arange(len(frames))):
+        frames = frames.index_select(0, place.flatten())
+    return frames.contiguous().view(*place.shape, *frames.shape[1:])

@@ -7,6 +7,7 @@ stream's time base.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Packets:
     cause: str | None
     """Why the file is known to end too early, as a part of a sentence; None if it does not."""
 
-    @property
+    @cached_property
     def first_key(self) -> int:
         """Ordinal of the packet where decoding begins; 0 if none is marked."""
         return int(np.argmax(self.key)) if len(self.key) else 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tubelet.errors import ConfigError
-from tubelet.video.transforms import Interpolation
+from tubelet.video.resizing import Interpolation
 
 if TYPE_CHECKING:
     from tubelet.video.view import View

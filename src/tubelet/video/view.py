@@ -17,7 +17,7 @@ from tubelet.video.checks import Answers, Fit, Sampling, check_view
 from tubelet.video.clips import Short
 from tubelet.video.look import Frames, TrainingClips, Views, Window
 from tubelet.video.processor import read_processor
-from tubelet.video.transforms import Interpolation
+from tubelet.video.resizing import Interpolation
 
 __all__ = ["Frames", "TrainingClips", "View", "Views", "Window"]
 
@@ -57,7 +57,7 @@ class View:
     pad: bool = False
     """Give frames smaller than `size` a black border. False: they are an error."""
     interpolation: Interpolation = "bilinear"
-    """How to resize; see `transforms.resize`. The default is the official one, without antialiasing."""
+    """How to resize; see `resizing.resize`. The default is the official one, without antialiasing."""
     region: tuple[float, float, float, float] | None = None
     """Look only at this part of the frame: (top, left, bottom, right) in fractions of height and width."""
     channels: int = 3
