@@ -40,8 +40,11 @@ def test_input_and_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(feeding, "CLIPS", 2)
     monkeypatch.setattr(feeding, "BATCH", 2)
     monkeypatch.setattr(feeding, "cores", lambda: 1)
-    assert [row[1] for row in feeding.input_table(settings).rows] == ["DataLoader", "Tubelet"]
+    programs = [row[1] for row in feeding.input_table(settings).rows]
+    assert programs == ["DataLoader", "Tubelet", "Tubelet, --keep-decoded"]
     found = feeding.files_table(settings)
     difference = {row[1]: row[-1] for row in found.rows}
     assert float(difference["Tubelet"]) < 0.01
-    assert found.rows[0][:2] == ("2 files", "transformers")
+    cases = [row[0] for row in found.rows if row[0]]
+    assert cases == ["ti-16x2, 4x112x112, 2 files", f"{settings.named()}, 4x32x32, 2 files"]
+    assert found.rows[0][1] == "transformers"

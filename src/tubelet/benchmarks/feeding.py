@@ -149,8 +149,8 @@ def files_table(settings: Settings) -> Record:
     with TemporaryDirectory(prefix="tubelet-bench-") as scratch:
         files = files_of(settings.videos, MOST_FILES, Path(scratch)) if settings.videos else []
         files = files or files_of(None, min(MOST_FILES, 16), Path(scratch))
-        for each in (small, settings):
-            programs = file_programs(each, Path(scratch, each.model))
+        for number, each in enumerate(dict.fromkeys((small, settings))):
+            programs = file_programs(each, Path(scratch, str(number)))
             if fastest.dtype == torch.float32:
                 del programs['Tubelet, dtype="auto"']
             few = [files[0]]

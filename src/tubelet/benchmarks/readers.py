@@ -15,7 +15,7 @@ from torch import Tensor
 from tubelet.video.decode import Video
 
 # How many frames are in memory at a time where all of a video are wanted.
-TOGETHER = 16
+TOGETHER = 8
 
 
 def installed(module: str) -> bool:
