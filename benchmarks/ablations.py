@@ -122,7 +122,12 @@ def stored(
     samples = list(source.samples(split))[:few]
     views = None if draws else TEST_VIEWS
     dataset = ClipDataset(samples, VIEW, views=views, seed=0, clips=draws or 1)
-    found: dict[str, list[Tensor]] = {name: [] for name in models}
+    count = draws or math.prod(int(number) for number in TEST_VIEWS.split("x"))
+    # Filled in place: many small results between large ones would keep the memory of these from being used again.
+    found = {
+        name: torch.empty(count, len(samples), model.config.grid[0], model.config.width)
+        for name, model in models.items()
+    }
     classes: list[int] = []
     for number, sample in enumerate(track(samples, f"Frame vectors, {split}")):
         clip = dataset[number]
@@ -130,9 +135,9 @@ def stored(
             raise SystemExit(clip.error)
         pixels = VIEW.normalise(clip.pixels)
         for name, model in models.items():
-            found[name].append(model.frame_vectors(pixels))
+            found[name][:, number] = model.frame_vectors(pixels)
         classes.append(int(sample.labels[0]))  # pyright: ignore[reportArgumentType]
-    return Vectors({name: torch.stack(each, dim=1) for name, each in found.items()}, torch.tensor(classes))
+    return Vectors(found, torch.tensor(classes))
 
 
 def batches(count: int, draws: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,13 +8,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
 @cache
-def page_template(place: str, *filters: Callable[..., Any]) -> Template:
+def page_template(file: str, *filters: Callable[..., Any]) -> Template:
     """A page without what is on it. What is put into it is escaped.
 
     Args:
-        place: the folder in the package with its `page.html.jinja`, such as `evaluation/page`.
+        file: in the package, such as `evaluation/page/page.html.jinja`; what it includes is beside it.
         filters: functions that the page calls by their names.
     """
+    place, name = file.rsplit("/", 1)
     environment = Environment(
         loader=PackageLoader("tubelet", place),
         autoescape=True,
@@ -23,4 +24,4 @@ def page_template(place: str, *filters: Callable[..., Any]) -> Template:
         lstrip_blocks=True,
     )
     environment.filters.update({one.__name__: one for one in filters})
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)

@@ -42,6 +42,19 @@ def test_before_a_run(small: Path, tmp_path: Path):
     assert not run.out.exists()
 
 
+def test_slow_decoding_is_told(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = run_of(small, tmp_path / "out", workers=1)
+    cpu = torch.device("cpu")
+    assert doctor.cost(run, decoding=0.1, computing=0.1, device=cpu).state == "good"
+    monkeypatch.setattr(doctor, "is_compiled", lambda: False)
+    assert "pip install 'tubelet[fast]'" in doctor.cost(run, 0.3, 0.1, cpu).advice
+    monkeypatch.setattr(doctor, "is_compiled", lambda: True)
+    told = doctor.cost(run, 0.3, 0.1, cpu)
+    assert (told.state, told.advice) == (
+        "look", "Decoding is the slower part: more --workers, --keep-decoded, smaller files.",
+    )  # fmt: skip
+
+
 def test_after_a_run_from_the_shell(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = run_of(small, tmp_path / "out", epochs=1, optimizer=Optimizer(lr=1e-9))
     train(run, progress=False)

@@ -21,7 +21,7 @@ def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Bilinear resizing in both ways that there are."""
     if request.param == "compiled":
         pytest.importorskip("numba", reason="numba is not installed")
-    monkeypatch.setattr(resizing, "_compiled", lambda: request.param == "compiled")
+    monkeypatch.setattr(resizing, "is_compiled", lambda: request.param == "compiled")
     return request.param
 
 

@@ -24,7 +24,7 @@ def as_page(timeline: Timeline) -> str:
     def x(seconds: float) -> str:
         return f"{COLUMNS * seconds / max(timeline.duration_seconds, 1e-9):.1f}"
 
-    return page_template("timelines").render(
+    return page_template("timelines/page.html.jinja").render(
         timeline=timeline,
         name=Path(timeline.video).name,
         charts=charts_of(timeline, COLUMNS),

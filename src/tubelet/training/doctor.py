@@ -27,6 +27,7 @@ from tubelet.training.mirror import handed
 from tubelet.training.optimizer import build_optimizer
 from tubelet.training.prepare import build_model
 from tubelet.training.step import Learning, Step, groups_of
+from tubelet.video.resizing import is_compiled
 
 State = Literal["good", "look", "bad", "not yet"]
 
@@ -249,7 +250,8 @@ def cost(run: Train, decoding: float, computing: float, device: torch.device) ->
         f"{1 / computing:.1f}); {memory}{held_clips}; "
         f"{run.on_videos} epochs of {clips} clips take about {words(total)}"
     )
-    advice = "Decoding is the slower part: more --workers, --keep-decoded, or smaller files." if slow else ""
+    quicker = "" if is_compiled() else ", pip install 'tubelet[fast]'"
+    advice = f"Decoding is the slower part: more --workers, --keep-decoded, smaller files{quicker}." if slow else ""
     if kept > installed / 2:
         advice = f"The machine has {installed / 2**30:.0f} GiB: do not keep decoded clips."
     return Check(name="time and memory", state="look" if advice else "good", found=found, advice=advice)

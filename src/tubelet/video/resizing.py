@@ -133,8 +133,8 @@ def _taps(
 
 
 @cache
-def _compiled() -> bool:
-    """Whether bilinear resizing is compiled for this processor, by the optional package numba."""
+def is_compiled() -> bool:
+    """Whether bilinear resizing is compiled for this processor: by numba, where that is installed."""
     return find_spec("numba") is not None
 
 
@@ -162,7 +162,7 @@ def _bilinear(
     near, far = (together * near + place).ravel(), (together * far + place).ravel()
     across = np.tile(across, together)
     result = np.empty((len(pictures), together, height, width), dtype=np.uint8)
-    if _compiled():
+    if is_compiled():
         from tubelet.video.compiled import bilinear
 
         bilinear(np.ascontiguousarray(rows), up, down, downwards, near, far, across, result)

@@ -87,7 +87,7 @@ def write_page(
     first = reports[0]
     pictures = Pictures(clips, most_bytes)
     script, style = part("page.js"), part("page.css")
-    text = page_template("evaluation/page", found, giga, name, px, share, short).render(
+    text = page_template("evaluation/page/page.html.jinja", found, giga, name, px, share, short).render(
         mark=Markup(MARK),
         script=Markup(script),
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
