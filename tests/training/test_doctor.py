@@ -43,7 +43,7 @@ def test_before_a_run(small: Path, tmp_path: Path):
 
 
 def test_slow_decoding_is_told(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    run = run_of(small, tmp_path / "out", workers=1)
+    run = run_of(small, tmp_path / "out", workers=1, keep_decoded=False)
     cpu = torch.device("cpu")
     assert doctor.cost(run, decoding=0.1, computing=0.1, device=cpu).state == "good"
     monkeypatch.setattr(doctor, "is_compiled", lambda: False)
