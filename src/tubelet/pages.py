@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+HOUSE = Path(__file__).parent / "house.css"
+"""The style that pages share; what is a page's own comes after it."""
 
 
 @cache

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from tubelet.errors import TubeletError
+from tubelet.pages import HOUSE
 from tubelet.serving import answers
 from tubelet.serving.access import GONE, Access, answer
 from tubelet.serving.events import Course, Following
@@ -268,7 +269,7 @@ def add_swap(app: FastAPI, service: Service) -> None:
 
 def add_page(app: FastAPI) -> frozenset[str]:
     """The page and what it is made of; their paths."""
-    files = {f.name: f for f in PAGE.iterdir() if f.is_file()}
+    files = {f.name: f for f in (HOUSE, *PAGE.iterdir()) if f.is_file()}
 
     @app.get("/", include_in_schema=False)
     async def index() -> Response:

@@ -251,7 +251,11 @@ def cost(run: Train, decoding: float, computing: float, device: torch.device) ->
         f"{run.on_videos} epochs of {clips} clips take about {words(total)}"
     )
     quicker = "" if is_compiled() else ", pip install 'tubelet[fast]'"
-    advice = f"Decoding is the slower part: more --workers, --keep-decoded, smaller files{quicker}." if slow else ""
+    advice = (
+        f"Decoding is the slower part: more --workers, --keep-decoded, smaller files{quicker}."
+        if slow
+        else ""
+    )
     if kept > installed / 2:
         advice = f"The machine has {installed / 2**30:.0f} GiB: do not keep decoded clips."
     return Check(name="time and memory", state="look" if advice else "good", found=found, advice=advice)

@@ -33,7 +33,7 @@ from tubelet.evaluation.page.text import found, giga, name, px, share, short
 from tubelet.evaluation.regression import NumberMetrics
 from tubelet.evaluation.report import Report
 from tubelet.evaluation.results import Results
-from tubelet.pages import page_template
+from tubelet.pages import HOUSE, page_template
 
 MARK = '<meta name="generator" content="tubelet report">'
 """By this a page is known that may be written anew."""
@@ -86,7 +86,7 @@ def write_page(
     check(reports, file, examples)
     first = reports[0]
     pictures = Pictures(clips, most_bytes)
-    script, style = part("page.js"), part("page.css")
+    script, style = part("page.js"), HOUSE.read_text(encoding="utf-8") + part("page.css")
     text = page_template("evaluation/page/page.html.jinja", found, giga, name, px, share, short).render(
         mark=Markup(MARK),
         script=Markup(script),
