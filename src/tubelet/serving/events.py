@@ -108,11 +108,8 @@ class Following:
 
     async def events(self, opened: Opened) -> AsyncGenerator[str]:
         """All events. What ends it early is one of them, after the segments of what was seen."""
-        heads = [
-            {"name": h.name, "kind": h.kind, "classes": list(h.classes)}
-            for h in self.engine.classifier.labels.heads
-        ]
-        start = {"video": self.given.name, "model": self.served.worker.name, "heads": heads}
+        model = self.served.describe()
+        start = {"video": self.given.name, "model": model["name"], "heads": model["heads"]}
         yield event("start", {**start, "duration_seconds": opened.duration_seconds})
         problem: Problem | None = None
         try:
