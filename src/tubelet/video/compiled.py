@@ -4,14 +4,20 @@ Imported where numba is installed (`pip install "tubelet[fast]"`). Compiled once
 beside this file, or in the user's cache folder.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from numpy.typing import NDArray
 
-# No fast-math: products and sums are rounded one by one, in the order written.
-compiled: Any = njit(cache=True, nogil=True)
+
+def compiled(function: Callable[..., None]) -> Any:
+    """By numba, without fast-math: products and sums are rounded one by one, in the order written."""
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder can be written to: compiled anew by each process
+        return njit(nogil=True)(function)
 
 
 @compiled
