@@ -102,6 +102,11 @@ def test_frozen_values(name: str):
         Frozen(**{name: 0})
 
 
+def test_mixup_of_the_frozen_stage():
+    with pytest.raises(ConfigError, match=r"frozen\.mixup=0"):
+        Frozen(mixup=0.0)
+
+
 def test_a_run_as_json():
     run = replace(RUN, init=Pretrained(file=Path("vit.safetensors")))
     values = json.loads(json.dumps(run.to_dict()))

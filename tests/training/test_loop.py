@@ -69,6 +69,19 @@ def test_the_frozen_stage_leaves_the_spatial_encoder_but_its_last_norm(small: Pa
     assert "head.weight" in changed
 
 
+def test_the_frozen_stage_may_mix_its_vectors(small: Path, tmp_path: Path):
+    fields = {"model": FACTORISED, "epochs": 0}
+    plain, mixed, again = (
+        train(
+            run_of(small, tmp_path / name, frozen=Frozen(epochs=2, draws=2, mixup=mixup), **fields),
+            progress=False,
+        )
+        for name, mixup in (("plain", None), ("mixed", 0.3), ("again", 0.3))
+    )
+    assert same(mixed, again)
+    assert not same(plain, mixed)
+
+
 def test_only_the_last_blocks_learn(small: Path, tmp_path: Path):
     run = run_of(small, tmp_path / "out", trainable_blocks=1, epochs=1)
     before, after = prepare.build_model(run)[0].state_dict(), train(run, progress=False).model.state_dict()

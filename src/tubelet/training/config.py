@@ -52,10 +52,15 @@ class Frozen:
     """Of this stage."""
     batch_size: int = 32
     """Clips at a time, of this stage."""
+    mixup: float | None = None
+    """Mix the vectors of each batch with themselves in reverse order, by one share drawn from Beta(mixup, mixup):
+    against learning the stored views by heart. None: off."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         check_counts(epochs=self.epochs, draws=self.draws, batch_size=self.batch_size)
+        if self.mixup is not None and not 0 < self.mixup < math.inf:
+            raise ConfigError(f"frozen.mixup={self.mixup} is not above 0; None is off.")
 
 
 @dataclass(frozen=True, kw_only=True)

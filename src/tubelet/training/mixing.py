@@ -22,7 +22,7 @@ def mix_group(
     """Mix a group by one random share; where both ways are on, a coin decides between them.
 
     Args:
-        video: float (B, F, C, H, W).
+        video: float (B, F, C, H, W); for mixup alone (B, ...).
         targets: (B, K); NaN, where nobody said, makes the mixture NaN too.
         mixup_alpha: the share of mixup is from Beta(alpha, alpha); None: no mixup.
         cutmix_alpha: likewise for the share of the area that cutmix leaves.

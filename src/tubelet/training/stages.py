@@ -79,6 +79,7 @@ def frozen_stage(work: Work) -> Stage:
         held_out=held_out,
         forward=lambda vectors: model.head(model.features_of_frames(vectors)),
         learning=learning,
+        mixup=settings.mixup,
     )
 
 
