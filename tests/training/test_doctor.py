@@ -13,6 +13,7 @@ from tubelet.errors import ConfigError
 from tubelet.models.vivit import ViViT
 from tubelet.training import Frozen, Optimizer, Pretrained, doctor, train
 from tubelet.training.record import read_run
+from tubelet.video import resizing
 from tubelet.weights.start import Start
 
 
@@ -46,9 +47,9 @@ def test_slow_decoding_is_told(small: Path, tmp_path: Path, monkeypatch: pytest.
     run = run_of(small, tmp_path / "out", workers=1, keep_decoded=False)
     cpu = torch.device("cpu")
     assert doctor.cost(run, decoding=0.1, computing=0.1, device=cpu).state == "good"
-    monkeypatch.setattr(doctor, "is_compiled", lambda: False)
+    monkeypatch.setattr(resizing, "compiled", lambda: None)
     assert "pip install 'tubelet[fast]'" in doctor.cost(run, 0.3, 0.1, cpu).advice
-    monkeypatch.setattr(doctor, "is_compiled", lambda: True)
+    monkeypatch.setattr(resizing, "compiled", lambda: print)
     told = doctor.cost(run, 0.3, 0.1, cpu)
     assert (told.state, told.advice) == (
         "look", "Decoding is the slower part: more --workers, --keep-decoded, smaller files.",

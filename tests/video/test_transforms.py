@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ def channels_first(video: np.ndarray) -> Tensor:
 
 
 @pytest.fixture(params=["numpy", "compiled"])
-def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bilinear resizing in both ways that there are."""
-    if request.param == "compiled":
-        pytest.importorskip("numba", reason="numba is not installed")
-    monkeypatch.setattr(resizing, "is_compiled", lambda: request.param == "compiled")
-    return request.param
+    if request.param == "numpy":
+        monkeypatch.setattr(resizing, "compiled", lambda: None)
+    elif resizing.compiled() is None:
+        pytest.skip("numba is not installed")
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -271,3 +272,14 @@ def test_what_is_compiled_need_not_be_kept() -> None:
     values = np.zeros(2, np.uint8)
     compiled(scope["first"])(values)
     assert values.tolist() == [7, 0]
+
+
+def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "tubelet.video.compiled", raising=False)
+    resizing.compiled.cache_clear()
+    try:
+        assert resizing.compiled() is None
+        assert resizing.resize(noise(1, 3, 8, 8), (4, 4)).shape == (1, 3, 4, 4)
+    finally:
+        resizing.compiled.cache_clear()

@@ -29,7 +29,7 @@ from tubelet.loading import load
 from tubelet.precision import fastest_precision
 from tubelet.prediction import Prediction
 from tubelet.video.decode import Video
-from tubelet.video.resizing import is_compiled
+from tubelet.video.resizing import compiled
 from tubelet.video.transforms import (
     draw_factors,
     draw_flip,
@@ -120,7 +120,7 @@ def input_table(settings: Settings) -> Record:
             f"the model on {settings.device}; clips per second until they are there. The videos are "
             f"{footage_line(settings)}. `DataLoader` uses Tubelet's decoder and draws, PyTorch's resizing, and sends "
             "floats. *Keep-decoded* is a pass after the first, whose frames each worker has kept. Resizing is "
-            f"{'compiled by numba' if is_compiled() else 'done in numpy: numba is not installed'}."
+            f"{'compiled by numba' if compiled() else 'done in numpy: numba is not installed'}."
         ),
         columns=("clips", "program", "rate", "times as fast", "difference"),
         rows=rows_of(f"{CLIPS} clips", seconds, CLIPS, same),

@@ -27,7 +27,7 @@ from tubelet.training.mirror import handed
 from tubelet.training.optimizer import build_optimizer
 from tubelet.training.prepare import build_model
 from tubelet.training.step import Learning, Step, groups_of
-from tubelet.video.resizing import is_compiled
+from tubelet.video import resizing
 
 State = Literal["good", "look", "bad", "not yet"]
 
@@ -250,7 +250,7 @@ def cost(run: Train, decoding: float, computing: float, device: torch.device) ->
         f"{1 / computing:.1f}); {memory}{held_clips}; "
         f"{run.on_videos} epochs of {clips} clips take about {words(total)}"
     )
-    quicker = "" if is_compiled() else ", pip install 'tubelet[fast]'"
+    quicker = "" if resizing.compiled() else ", pip install 'tubelet[fast]'"
     advice = (
         f"Decoding is the slower part: more --workers, --keep-decoded, smaller files{quicker}."
         if slow

@@ -1,7 +1,6 @@
 """Resizing frames: uint8 (N, C, H, W) tensors, bit for bit as the official pipeline and Pillow do it."""
 
 from functools import cache
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -133,9 +132,13 @@ def _taps(
 
 
 @cache
-def is_compiled() -> bool:
-    """Whether bilinear resizing is compiled for this processor: by numba, where that is installed."""
-    return find_spec("numba") is not None
+def compiled() -> Any | None:
+    """Bilinear resizing compiled for this processor; None where numba is not installed, or not for this numpy."""
+    try:
+        from tubelet.video.compiled import bilinear
+    except ImportError:
+        return None
+    return bilinear
 
 
 def _bilinear(
@@ -162,9 +165,7 @@ def _bilinear(
     near, far = (together * near + place).ravel(), (together * far + place).ravel()
     across = np.tile(across, together)
     result = np.empty((len(pictures), together, height, width), dtype=np.uint8)
-    if is_compiled():
-        from tubelet.video.compiled import bilinear
-
+    if (bilinear := compiled()) is not None:
         bilinear(np.ascontiguousarray(rows), up, down, downwards, near, far, across, result)
     else:
         for picture, resized in zip(rows, result, strict=True):
