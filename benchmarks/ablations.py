@@ -11,7 +11,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rich.progress import track
 from rich.table import Table as RichTable
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from words import words
 
 import tubelet
 from tubelet.data import Table
@@ -38,6 +38,8 @@ VIEW = tubelet.View(
     frames=18, uniform=True, size=(64, 96), fit="squash", resize=(73, 110), region=(0.31, 0.07, 0.88, 0.93),
     trim=0.05, flip=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225),
 )  # fmt: skip
+MARGIN_SECONDS = 0.28
+"""Seven frames."""
 BATCH = 32
 TEST_VIEWS = "4x1"
 
@@ -79,14 +81,6 @@ ROWS = (
 )  # fmt: skip
 
 
-def words(file: Path) -> Table:
-    """The spoken words, with seven frames before and after each."""
-    return Table(
-        file=file, label=("word",), start="start_frame", end="end_frame", unit="frames", frame_rate=25,
-        margin_seconds=0.28, split="split",
-    )  # fmt: skip
-
-
 def encoders(file: Path, source: Table) -> dict[str, ViViT]:
     """Model 2 with the image ViT's first three blocks in space, in its several ways."""
 
@@ -114,7 +108,7 @@ class Vectors:
     classes: Tensor
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def stored(
     source: Table, split: str, models: dict[str, ViViT], draws: int | None, few: int | None
 ) -> Vectors:
@@ -149,12 +143,11 @@ def batches(count: int, draws: int, seed: int) -> Iterator[tuple[Tensor, Tensor]
 
 
 def train(
-    row: Row, model: ViViT, source: Table, train: Vectors, held: Vectors, epochs: int, seed: int
+    row: Row, model: ViViT, source: Table, seen: Vectors, held: Vectors, epochs: int, seed: int
 ) -> dict[str, float]:
     """Train a row's temporal encoder and head; the loss and top-1 of the held-out clips."""
     torch.manual_seed(seed)
-    vectors, others = train.by[row.vectors].clone(), held.by[row.vectors].clone()
-    vectors = vectors[: row.draws]
+    vectors, others = seen.by[row.vectors][: row.draws], held.by[row.vectors]
     fresh = ViViT(replace(model.config, **row.config), torch.Generator().manual_seed(seed))
     fresh.load_state_dict(
         {n: v for n, v in model.state_dict().items() if n.startswith(("embedding", "spatial"))}, strict=False
@@ -173,7 +166,7 @@ def train(
         learning, lambda z: fresh.head(fresh.features_of_frames(z)), build_optimizer(fresh, settings),
         Learning(labels=source.labels, optimizer=settings, seed=seed, **row.learning),
     )  # fmt: skip
-    targets = source.labels.targets([(int(label),) for label in train.classes])
+    targets = source.labels.targets([(int(label),) for label in seen.classes])
     total, number = epochs * math.ceil(len(targets) / BATCH), 0
     last = 0.0
     for epoch in range(epochs):
@@ -208,7 +201,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, help="only so many clips of each split, to try it")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    source = words(arguments.words)
+    source = words(arguments.words, MARGIN_SECONDS)
     models = encoders(arguments.init, source)
     begun = time.perf_counter()
     seen = stored(source, "train", models, arguments.draws, arguments.few)
@@ -217,7 +210,7 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {}
     for row in ROWS:
         found[row.name] = [
-            train(row, deepcopy(models[row.vectors]), source, seen, held, arguments.epochs, seed)
+            train(row, models[row.vectors], source, seen, held, arguments.epochs, seed)
             for seed in range(arguments.seeds)
         ]
         print(row.name, found[row.name], flush=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from torch import Tensor
+from words import words
 
 import tubelet
 from tubelet import Classifier
@@ -21,7 +22,6 @@ from tubelet.benchmarks.record import Record
 from tubelet.benchmarks.settings import machine_line, spread
 from tubelet.benchmarks.turns import ratios, take_turns
 from tubelet.data.dataset import ClipDataset
-from tubelet.data.table import Table
 from tubelet.evaluation.evaluate import relabelled
 from tubelet.recipes.camera_motion.moves import AMBIGUOUS, HEADS
 from tubelet.recipes.camera_motion.testset import make_test_set
@@ -49,10 +49,7 @@ class Clips:
 
 def word_clips(classifier: Classifier, table: Path, split: str) -> Clips:
     """Of a split of the words, as docs/results.md says they are shown."""
-    source = Table(
-        file=table, label=("word",), start="start_frame", end="end_frame", unit="frames", frame_rate=25,
-        margin_seconds=0.28, split="split",
-    )  # fmt: skip
+    source = words(table, 0.28)
     samples = source.samples(split)
     labels = relabelled(samples, source.labels, classifier.labels)
     dataset = ClipDataset(samples, classifier.view, views="1x1")

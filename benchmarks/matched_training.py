@@ -22,6 +22,7 @@ from rich.table import Table as RichTable
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import VivitForVideoClassification
+from words import words
 
 import tubelet
 from tubelet.data import Table
@@ -38,12 +39,8 @@ VIEW = tubelet.View(
 )
 
 
-def words(file: Path) -> Table:
-    """The spoken words, with three frames before and after each."""
-    return Table(
-        file=file, label=("word",), start="start_frame", end="end_frame", unit="frames", frame_rate=25,
-        margin_seconds=0.12, split="split",
-    )  # fmt: skip
+MARGIN_SECONDS = 0.12
+"""Three frames."""
 
 
 def decoded(
@@ -82,7 +79,7 @@ def logits_of(model: nn.Module, clips: Tensor) -> Tensor:
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Both trainings, in turn, and what they say."""
-    source = words(arguments.words)
+    source = words(arguments.words, MARGIN_SECONDS)
     splits = {"train": decoded(source, "train", few=arguments.few), "test": decoded(source, "test")}
     config = tubelet.start_config(
         arguments.init, frames=8, size=48, depth=arguments.depth, classes=source.labels.classes

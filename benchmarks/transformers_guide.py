@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matched_training import VIEW, decoded, words
+from matched_training import MARGIN_SECONDS, VIEW, decoded
 from rich.console import Console
 from rich.table import Table as RichTable
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 from transformers import Trainer, TrainingArguments, VivitConfig, VivitForVideoClassification
+from words import words
 
 SIDE = 64
 
@@ -55,7 +56,7 @@ def accuracy_of(trainer: Trainer, clips: Clips) -> float:
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Train as long as it may, and measure."""
-    source = words(arguments.words)
+    source = words(arguments.words, MARGIN_SECONDS)
     view = replace(VIEW, frames=16, size=96)
     splits = {split: decoded(source, split, view) for split in ("train", "val", "test")}
     clips = {split: Clips(*found, training=split == "train") for split, found in splits.items()}

@@ -265,12 +265,12 @@ def test_two_resizings_at_once(
 def test_what_is_compiled_need_not_be_kept() -> None:
     """Where no folder can be written to, as of a function that is in no file, it is compiled all the same."""
     pytest.importorskip("numba", reason="numba is not installed")
-    from tubelet.video.compiled import compiled
+    from tubelet.video.compiled import by_numba
 
     scope: dict[str, Any] = {}
     exec("def first(values):\n    values[0] = 7", scope)
     values = np.zeros(2, np.uint8)
-    compiled(scope["first"])(values)
+    by_numba(scope["first"])(values)
     assert values.tolist() == [7, 0]
 
 

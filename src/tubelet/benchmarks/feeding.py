@@ -151,8 +151,6 @@ def files_table(settings: Settings) -> Record:
         files = files or files_of(None, min(MOST_FILES, 16), Path(scratch))
         for number, each in enumerate(dict.fromkeys((small, settings))):
             programs = file_programs(each, Path(scratch, str(number)))
-            if fastest.dtype == torch.float32:
-                del programs['Tubelet, dtype="auto"']
             few = [files[0]]
             # The readers' programs resize with PyTorch, not with Pillow: other pixels, but nearly the same answer.
             same = check_same(
@@ -202,7 +200,8 @@ def file_programs(settings: Settings, folder: Path) -> dict[str, Callable[[list[
             if name in ("torchcodec", "decord"):
                 programs[f"{name}, transformers"] = partial(by_reader, reads, theirs, view)
     programs["Tubelet"] = partial(by_tubelet, load(folder).to(device))
-    programs['Tubelet, dtype="auto"'] = partial(by_tubelet, load(folder).to(device, "auto"))
+    if fastest_precision(device).dtype != torch.float32:
+        programs['Tubelet, dtype="auto"'] = partial(by_tubelet, load(folder).to(device, "auto"))
     return programs
 
 

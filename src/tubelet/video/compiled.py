@@ -12,15 +12,15 @@ from numba import njit  # pyright: ignore[reportMissingTypeStubs, reportUnknownV
 from numpy.typing import NDArray
 
 
-def compiled(function: Callable[..., None]) -> Any:
-    """By numba, without fast-math: products and sums are rounded one by one, in the order written."""
+def by_numba(function: Callable[..., None]) -> Any:
+    """Compiled without fast-math: products and sums are rounded one by one, in the order written."""
     try:
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no folder can be written to: compiled anew by each process
         return njit(nogil=True)(function)
 
 
-@compiled
+@by_numba
 def bilinear(
     pictures: NDArray[np.uint8],
     up: NDArray[np.int64],
@@ -69,7 +69,7 @@ def bilinear(
                     result[number, channel, y, x] = line[channel * width + x]
 
 
-@compiled
+@by_numba
 def along(
     row: NDArray[np.uint8],
     left: NDArray[np.uint64],

@@ -119,9 +119,10 @@ def check_uint8(frames: Tensor) -> None:
         )
 
 
-def _taps(
-    inputs: int, outputs: int, start: int, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+_Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _taps(inputs: int, outputs: int, start: int, count: int) -> _Taps:
     """For some output pixels, their two input pixels and the weight of the second, with half-pixel centres."""
     scale = np.float32(inputs) / np.float32(outputs)
     centre = (np.arange(start, start + count, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
@@ -175,7 +176,6 @@ def _bilinear(
 
 # Rows that are resized at a time: what they need stays in a core's own cache.
 _ROWS_AT_ONCE = 64
-_Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
 def _bilinear_picture(
