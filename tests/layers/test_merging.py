@@ -48,7 +48,7 @@ def test_attention_by_size_is_attention_among_copies() -> None:
     assert isinstance(branch, Branch)
     tokens = torch.randn(2, 4, 24, generator=GENERATOR)
     sizes = torch.tensor([[1, 2, 1, 3], [2, 1, 3, 1]])
-    found, _ = attend_by_size(branch, tokens[:, None], sizes.float())
+    found, _ = attend_by_size(branch, tokens[:, None], sizes.float(), first_only=False)
     found = found[:, 0]
     for one, counts, out in zip(tokens, sizes, found, strict=True):
         copies = branch(one.repeat_interleave(counts, dim=0)[None])[0]

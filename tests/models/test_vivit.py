@@ -27,6 +27,7 @@ SMALL = ViViTConfig(
 MODELS = {
     "joint": SMALL,
     "joint, mean": replace(SMALL, pool="mean"),
+    "joint, first": replace(SMALL, pool="first"),
     "factorised encoder": replace(SMALL, attention="factorised_encoder", temporal_depth=2),
     "factorised encoder, average": replace(SMALL, attention="factorised_encoder", temporal_depth=0),
     "time, space": replace(SMALL, attention="factorised_self_attention"),
@@ -296,3 +297,28 @@ def test_centred_frames_tell_what_changes_alone():
     middle = vectors - vectors.mean(1, keepdim=True)
     torch.testing.assert_close(centred.features_of_frames(vectors), plain.features_of_frames(middle))
     assert not torch.allclose(plain.features_of_frames(vectors + still), plain.features_of_frames(vectors))
+
+
+@every_model
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_tokens_that_nobody_reads_are_not_computed(config: ViViTConfig, checkpointing: bool) -> None:
+    """The answer and all gradients are those of every token; how many the last MLP is given says what was done."""
+    model, video = make(config).double(), clip(config).double()
+    model.checkpoint_activations(checkpointing)
+    last = model.encoder or model.temporal or model.spatial
+    assert last is not None
+    given: list[int] = []
+    last.blocks[-1].get_submodule("mlp").register_forward_hook(
+        lambda module, inputs, output: given.append(inputs[0].shape[:-1].numel())
+    )
+    found = {}
+    for every in (True, False):
+        model.zero_grad()
+        logits = model(video, every_token=every)
+        logits.square().sum().backward()
+        found[every] = logits, [parameter.grad for parameter in model.parameters()]
+    torch.testing.assert_close(found[False], found[True], rtol=1e-9, atol=1e-9)
+    frames = T if last is model.spatial else 1
+    first_is_read = (config.pool or "class") in ("class", "first") and not last.split
+    assert given[-1] == (2 * frames if first_is_read else given[0])
+    assert (given[-1] < given[0]) == first_is_read

@@ -51,13 +51,14 @@ def compared_rows(
     rows: list[tuple[str, ...]] = []
     for number, (name, program) in enumerate(programs.items()):
         held = memory[name]
+        macs = program.batch * macs_of(config, program.training, every_token=program.library != "Tubelet")
         rows.append(
             (
                 "" if number else case,
                 name,
                 spread(found.time(name), " s"),
                 spread(found.faster(name), "x") if number else "",
-                *rates.cells(program.batch * macs_of(config, program.training), found.time(name).middle),
+                *rates.cells(macs, found.time(name).middle),
                 "" if held is None else megabytes(held.peak),
                 "" if held is None or first is None or not number else f"{held.peak / first.peak:.2f}",
                 f"{found.difference[name]:.0e}" if number and found.difference else "",
@@ -106,7 +107,8 @@ def forward_table(settings: Settings) -> Record:
             f"{settings.size}x{settings.size} pixels, the same random weights read from the same folder by both "
             "libraries. Memory is the most that a "
             "process of its own holds which imports, loads and runs it, everything counted. *compiled* is "
-            "`torch.compile` with its defaults."
+            "`torch.compile` with its defaults. Of the last block Tubelet computes what the class token needs and "
+            "no more; TFLOP/s are of what each computes."
         ),
         columns=COLUMNS,
         rows=rows,
@@ -235,7 +237,7 @@ def encoder_table(settings: Settings) -> Record:
             f"`tubelet bench encoder`: {settings.named('-fe')}, {settings.frames} frames of "
             f"{settings.size}x{settings.size} pixels. vit-pytorch's factorised encoder is another function: of equal "
             "width, depth and heads, without biases of query, key and value and with two norms more; so answers are "
-            "not compared, and the multiply-adds are those of ours."
+            "not compared, and its multiply-adds are those of ours with every token of the last block computed."
         ),
         columns=COLUMNS,
         rows=rows,

@@ -124,9 +124,13 @@ class Workplace:
 
 
 @cache
-def macs_of(config: ViViTConfig, training: bool = False) -> int:
-    """Multiply-adds of a clip; a backward pass has twice those of the forward pass."""
-    return count_cost(config).macs * (3 if training else 1)
+def macs_of(config: ViViTConfig, training: bool = False, every_token: bool = False) -> int:
+    """Multiply-adds of a clip; a backward pass has twice those of the forward pass.
+
+    With `every_token` those are counted, too, that Tubelet leaves out and other libraries compute.
+    """
+    cost = count_cost(config)
+    return (cost.macs if every_token else cost.computed_macs) * (3 if training else 1)
 
 
 class Rates:

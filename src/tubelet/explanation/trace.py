@@ -84,7 +84,7 @@ def trace(model: ViViT, video: Tensor, answer: Callable[[Tensor], Tensor]) -> Tr
     records: dict[str, tuple[Encoder, Recorded]] = {}
     with torch.enable_grad(), recording(encoders, records):
         # Parameters may be frozen; a graph begins where the pixels are.
-        logits = model(video.detach().requires_grad_())
+        logits = model(video.detach().requires_grad_(), every_token=True)
         wanted = [layer["joined"] for _, record in records.values() for layer in record.layers]
         found = torch.autograd.grad(answer(logits).sum(), wanted, materialize_grads=True)
     gradients = {id(tensor): gradient for tensor, gradient in zip(wanted, found, strict=True)}

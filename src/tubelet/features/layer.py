@@ -191,7 +191,7 @@ def tokens_of(model: ViViT, layer: Layer, clips: Tensor) -> Tensor:
     found: list[Tensor] = []
     listening = listened(encoder, layer.blocks).register_forward_hook(keep_and_stop(found))
     try:
-        model.features(clips)
+        model.features(clips, every_token=True)
     except Reached:
         pass
     finally:

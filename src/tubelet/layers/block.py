@@ -76,14 +76,20 @@ class Branch(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.drop_path = drop_path
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`(B, *grid, D)` to `(B, *grid, D)`."""
+    def forward(self, tokens: Tensor, first_only: bool = False) -> Tensor:
+        """`(B, *grid, D)` to the same, or of `Attention` with `first_only` to `(B, ..., 1, D)`."""
+        residual = self.residual_of_first if first_only else self.residual
         rows = rows_in_part(tokens, tokens.shape[1:].numel())
-        return self.residual(tokens) if rows is None else in_parts(self.residual, tokens, rows)
+        return residual(tokens) if rows is None else in_parts(residual, tokens, rows)
 
     def residual(self, tokens: Tensor) -> Tensor:
         """`forward`, of all examples at once."""
         return tokens + self.drop_path(self.dropout(self.layer(self.norm(tokens))))
+
+    def residual_of_first(self, tokens: Tensor) -> Tensor:
+        """The same with `first_only`."""
+        branch = self.layer(self.norm(tokens), first_only=True)
+        return tokens[..., :1, :] + self.drop_path(self.dropout(branch))
 
 
 class Block(nn.ModuleDict):
@@ -92,8 +98,14 @@ class Block(nn.ModuleDict):
     def __init__(self, branches: Mapping[str, Branch]) -> None:
         super().__init__(dict(branches))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`(B, *grid, D)` to `(B, *grid, D)`."""
-        for branch in self.values():
+    def forward(self, tokens: Tensor, first_only: bool = False) -> Tensor:
+        """`(B, *grid, D)` to `(B, *grid, D)`.
+
+        With `first_only` to `(B, ..., 1, D)`: what the first token along the last axis of the grid becomes, in a block
+        whose only attention is its first branch and along that axis. Of the others no more is computed than it sees.
+        """
+        first, *others = self.values()
+        tokens = first(tokens, first_only)
+        for branch in others:
             tokens = branch(tokens)
         return tokens

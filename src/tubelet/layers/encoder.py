@@ -44,16 +44,24 @@ class Encoder(nn.Module):
         self.split = split
         self.checkpointing = False
 
-    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """`(B, ..., T*H*W, D)` to the same, with the class token (where there is one) put first."""
+    def forward(self, tokens: Tensor, grid: Grid, first_only: bool = False) -> Tensor:
+        """`(B, ..., T*H*W, D)` to the same, with the class token (where there is one) put first.
+
+        Args:
+            tokens: the tokens.
+            grid: how many there are along time, height and width.
+            first_only: the same numbers, but of the first token only, `(B, ..., 1, D)`, where the last block can
+                do without the others. (With time and space as two axes it cannot, and all are returned.)
+        """
         tokens = self.placed(tokens, grid)
         if self.split:
             tokens = tokens.unflatten(1, (grid[0], -1))
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks, start=1):
+            alone = first_only and number == len(self.blocks) and not self.split
             if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
+                tokens = checkpoint(block, tokens, alone, use_reentrant=False)
             else:
-                tokens = block(tokens)
+                tokens = block(tokens, alone)
         if self.split:
             tokens = tokens.flatten(1, 2)
         return self.norm(tokens)
@@ -67,9 +75,13 @@ class Encoder(nn.Module):
         return self.dropout(tokens)
 
 
+BY_PLACE = ("class", "first")
+"""The kinds of pooling that read the first token and no other."""
+
+
 def pool_tokens(tokens: Tensor, pool: str) -> Tensor:
     """`(..., N, D)` to `(..., D)`: the first token (`class`, `first`), or the `mean`, `max` or `sum` of all."""
-    if pool in ("class", "first"):
+    if pool in BY_PLACE:
         return tokens[..., 0, :]
     if pool == "max":
         return tokens.amax(dim=-2)

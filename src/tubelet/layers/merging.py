@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tubelet.layers.attention import Attention
 from tubelet.layers.block import Block, Branch
-from tubelet.layers.encoder import Encoder, pool_tokens
+from tubelet.layers.encoder import BY_PLACE, Encoder, pool_tokens
 
 
 def pool_merged(encoder: Encoder, tokens: Tensor, sizes: Tensor | None, merge: float, pool: str) -> Tensor:
@@ -33,12 +33,13 @@ def pool_merged(encoder: Encoder, tokens: Tensor, sizes: Tensor | None, merge: f
     Returns:
         `(B, T, D)`.
     """
-    by_place = pool in ("class", "first")
-    for block in encoder.blocks:
+    by_place = pool in BY_PLACE
+    for number, block in enumerate(encoder.blocks, start=1):
         assert isinstance(block, Block)
         attention = block["attention"]
         assert isinstance(attention, Branch)
-        tokens, keys = attend_by_size(attention, tokens, sizes)
+        alone = by_place and number == len(encoder.blocks)
+        tokens, keys = attend_by_size(attention, tokens, sizes, alone)
         here = tokens.shape[2]
         count = min(int(merge * here), (here + 1) // 2 - by_place) if here > 1 else 0
         if count > 0:
@@ -51,29 +52,33 @@ def pool_merged(encoder: Encoder, tokens: Tensor, sizes: Tensor | None, merge: f
     return torch.einsum("btnd,bn->btd", tokens, shares.to(tokens.dtype))
 
 
-def attend_by_size(branch: Branch, tokens: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
+def attend_by_size(
+    branch: Branch, tokens: Tensor, sizes: Tensor | None, first_only: bool
+) -> tuple[Tensor, Tensor]:
     """The attention branch of a block, in which a token of size s counts as s equal tokens.
 
     Args:
         branch: around an `Attention` along one axis.
         tokens: `(B, T, N, D)`.
         sizes: `(B, N)`, or None for all of size one.
+        first_only: only what the first token becomes.
 
     Returns:
-        The branch's output `(B, T, N, D)`, and the keys, the mean over heads, `(B, T, N, K)`.
+        The branch's output `(B, T, N, D)` or `(B, T, 1, D)`, and the keys, the mean over heads, `(B, T, N, K)`.
     """
     layer = branch.layer
     assert isinstance(layer, Attention)
     normed = branch.norm(tokens).flatten(0, 1)
-    projections = (layer.query, layer.key, layer.value)
-    query, key, value = (p(normed).unflatten(-1, (layer.heads, -1)).transpose(1, 2) for p in projections)
+    asking = slice(1) if first_only else slice(None)
+    projections = ((layer.query, normed[:, asking]), (layer.key, normed), (layer.value, normed))
+    query, key, value = (p(t).unflatten(-1, (layer.heads, -1)).transpose(1, 2) for p, t in projections)
     # s equal tokens have together s times the weight of one: the logarithm of s more before the softmax.
     bias = None
     if sizes is not None:
         bias = sizes.log().to(query.dtype).repeat_interleave(tokens.shape[1], dim=0)[:, None, None]
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    out = layer.out(out.transpose(1, 2).flatten(-2)).view(tokens.shape)
-    return tokens + out, key.mean(dim=1).unflatten(0, tokens.shape[:2])
+    out = layer.out(out.transpose(1, 2).flatten(-2)).unflatten(0, tokens.shape[:2])
+    return tokens[:, :, asking] + out, key.mean(dim=1).unflatten(0, tokens.shape[:2])
 
 
 def merge_tokens(

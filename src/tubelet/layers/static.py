@@ -62,7 +62,7 @@ def embed_kept(embedding: TubeletEmbedding, tubelets: Tensor, kept: Tensor) -> T
     return tokens
 
 
-def shared_frames(encoder: Encoder, tokens: Tensor, runs: Runs) -> Tensor:
+def shared_frames(encoder: Encoder, tokens: Tensor, runs: Runs, first_only: bool) -> Tensor:
     """The spatial encoder of Model 2, where one token stands for a run of static tubelets.
 
     All frames that it is part of see it, and it sees the frame in which it begins. Where whole frames stand still
@@ -74,9 +74,10 @@ def shared_frames(encoder: Encoder, tokens: Tensor, runs: Runs) -> Tensor:
         encoder: the spatial one, of attention along axis 2.
         tokens: with class token and positions, `(B, T, N, D)`.
         runs: of the tubelets, which are the last S of the N tokens; the ones before belong to one frame each.
+        first_only: only the first token of every frame, as `Encoder.forward` has it.
 
     Returns:
-        The tokens of every frame, after the norm, `(B, T, N, D)`.
+        The tokens of every frame, after the norm, `(B, T, N, D)` or `(B, T, 1, D)`.
     """
     extra = tokens.shape[2] - runs.begun.shape[2]
     kept, begun = runs.kept, runs.begun
@@ -84,20 +85,34 @@ def shared_frames(encoder: Encoder, tokens: Tensor, runs: Runs) -> Tensor:
         times = torch.arange(tokens.shape[1], device=tokens.device)[:, None].expand(*tokens.shape[:2], extra)
         kept = torch.cat((kept.new_ones(times.shape), kept), dim=2)
         begun = torch.cat((times, begun), dim=2)
-    numbers = kept.flatten().cumsum(dim=0).sub(1).view(kept.shape)
-    seen = numbers.gather(
-        1, begun
-    )  # of the token that stands at each place: (B, T, N) into the M that are computed
+    seen = standing(kept, begun)
     flat = tokens[kept]  # (M, D)
-    for block in encoder.blocks:
+    for number, block in enumerate(encoder.blocks, start=1):
         assert isinstance(block, Block)
         branch = block["attention"]
         assert isinstance(branch, Branch)
         layer = branch.layer
         assert isinstance(layer, Attention)
         normed = branch.norm(flat)
-        projections = (layer.query, layer.key, layer.value)
-        query, key, value = (p(normed)[seen].unflatten(-1, (layer.heads, -1)) for p in projections)
+        key, value = layer.key(normed)[seen], layer.value(normed)[seen]
+        if first_only and number == len(encoder.blocks):
+            first = seen[:, :, :1]
+            query, kept, begun = layer.query(normed[first]), kept[:, :, :1], begun[:, :, :1]
+            flat, seen = flat[first[kept]], standing(kept, begun)
+        else:
+            query = layer.query(normed)[seen]
+        query, key, value = (x.unflatten(-1, (layer.heads, -1)) for x in (query, key, value))
         flat = flat + layer.out(attend(query, key, value, axis=2).flatten(-2)[kept])
         flat = block["mlp"](flat)
     return encoder.norm(flat)[seen]
+
+
+def standing(kept: Tensor, begun: Tensor) -> Tensor:
+    """Which of the M tokens that are computed, in order, stands at each place: `(B, T, N)`.
+
+    Args:
+        kept: bool `(B, T, N)`, M of them true.
+        begun: as of `Runs`, `(B, T, N)`.
+    """
+    numbers = kept.flatten().cumsum(dim=0).sub(1).view(kept.shape)
+    return numbers.gather(1, begun)

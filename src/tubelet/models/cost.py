@@ -24,7 +24,9 @@ class Cost:
 
     parameters: int
     macs: int
-    """Multiply-adds of all matrix products."""
+    """Multiply-adds of all matrix products, those included of tokens of the last block that nothing reads."""
+    computed_macs: int
+    """Of those that are computed for an answer."""
     tokens: Grid
     """Tubelets along time, height and width."""
     training_bytes: int
@@ -41,11 +43,14 @@ def count_cost(config: ViViTConfig, fewer_tokens: FewerTokens | None = None) -> 
         if fewer_tokens is not None and fewer_tokens.merge:
             model.answer_from(replace(fewer_tokens, drop=None))
         video = torch.empty(1, config.frames, config.channels, *config.pixels)
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        model(video)
+    macs: list[int] = []
+    for every_token in (True, False):
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+            model(video, every_token)
+        macs.append(counter.get_total_flops() // 2)
     parameters = sum(p.numel() for p in model.parameters())
-    return Cost(parameters, counter.get_total_flops() // 2, config.grid, saved_bytes(config))
+    return Cost(parameters, *macs, config.grid, saved_bytes(config))
 
 
 def saved_bytes(config: ViViTConfig) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tubelet.errors import ConfigError
 from tubelet.layers.embedding import Grid, TubeletEmbedding
-from tubelet.layers.encoder import Encoder, pool_tokens
+from tubelet.layers.encoder import BY_PLACE, Encoder, pool_tokens
 from tubelet.layers.merging import pool_merged
 from tubelet.layers.static import embed_kept, find_runs, shared_frames
 from tubelet.models.config import ViViTConfig
@@ -96,7 +96,7 @@ def frame_vectors(
         return pool_merged(encoder, tokens, None, settings.merge, pool)
     runs = find_runs(tubelets, settings.drop)
     tokens = encoder.placed(embed_kept(embedding, tubelets, runs.kept), (1, *grid[1:]))
-    return pool_tokens(shared_frames(encoder, tokens, runs), pool)
+    return pool_tokens(shared_frames(encoder, tokens, runs, pool in BY_PLACE), pool)
 
 
 def grid_of(tubelets: Tensor) -> Grid:

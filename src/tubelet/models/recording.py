@@ -83,7 +83,7 @@ def record(model: ViViT, video: Tensor, attentions: bool = False) -> Recording:
         listening.enter_context(
             model.head.register_forward_pre_hook(lambda module, arguments: features.append(arguments[0]))
         )
-        logits = model(video)
+        logits = model(video, every_token=True)
     return Recording(logits, features[0], normed[-1], tuple(hidden), tuple(weights))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tubelet.layers.attention import Attention
 from tubelet.layers.block import MLP, Block, Branch, DropPath
 from tubelet.layers.embedding import Grid, Positions, TubeletEmbedding, uniform_frames
-from tubelet.layers.encoder import Encoder, pool_tokens
+from tubelet.layers.encoder import BY_PLACE, Encoder, pool_tokens
 from tubelet.models.config import ViViTConfig
 from tubelet.models.fewer_tokens import FewerTokens, frame_vectors, joint_vector
 
@@ -70,12 +70,14 @@ class ViViT(nn.Module):
         """Of the clips that it takes."""
         return self.embedding.weight.dtype
 
-    def forward(self, video: Tensor) -> Tensor:
+    def forward(self, video: Tensor, every_token: bool = False) -> Tensor:
         """Logits of a batch of clips, the heads concatenated in the order of `config.classes`.
 
         Args:
             video: float `(B, F, C, H, W)`, of the config's own frames and size or any other that the tubelet
                 divides (positions are then resampled linearly over the grid).
+            every_token: where the first token alone is read, the last block computes the others only as far as that
+                one sees them. With this it computes all, for hooks that read them; the answer is the same.
 
         Returns:
             `(B, sum(classes))`.
@@ -84,12 +86,12 @@ class ViViT(nn.Module):
             ConfigError: if the tubelet does not divide the clip.
             ValueError: if the video is not of this form.
         """
-        return self.head(self.features(video))
+        return self.head(self.features(video, every_token))
 
-    def features(self, video: Tensor) -> Tensor:
+    def features(self, video: Tensor, every_token: bool = False) -> Tensor:
         """What the head sees: `(B, D)`, or `(B, representation)`. Takes what `forward` takes."""
         if self.encoder is None:
-            return self.features_of_frames(self.frame_vectors(video))
+            return self.features_of_frames(self.frame_vectors(video, every_token), every_token)
         pool = self.config.pool or "class"
         if self.fewer_tokens is not None:
             tubelets = self.embedding.cut(self.shown(video))
@@ -98,9 +100,9 @@ class ViViT(nn.Module):
             )
         tokens = self.embed(video)
         grid: Grid = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
-        return self._finished(pool_tokens(self.encoder(tokens.flatten(1, 3), grid), pool))
+        return self._finished(encode(self.encoder, tokens.flatten(1, 3), grid, pool, every_token))
 
-    def frame_vectors(self, video: Tensor) -> Tensor:
+    def frame_vectors(self, video: Tensor, every_token: bool = False) -> Tensor:
         """Model 2: what the spatial encoder says of each tubelet in time, `(B, F, C, H, W)` to `(B, T, D)`."""
         assert self.spatial is not None, "only Model 2 has a spatial encoder"
         pool = self.config.pool or "class"
@@ -109,16 +111,16 @@ class ViViT(nn.Module):
             return frame_vectors(self.fewer_tokens, self.embedding, self.spatial, tubelets, pool)
         tokens = self.embed(video)
         grid = (1, tokens.shape[2], tokens.shape[3])
-        return pool_tokens(self.spatial(tokens.flatten(2, 3), grid), pool)
+        return encode(self.spatial, tokens.flatten(2, 3), grid, pool, every_token)
 
-    def features_of_frames(self, vectors: Tensor) -> Tensor:
+    def features_of_frames(self, vectors: Tensor, every_token: bool = False) -> Tensor:
         """Model 2: the rest of `features`, of frame vectors `(B, T, D)`."""
         if self.config.centre_frames:
             vectors = vectors - vectors.mean(dim=1, keepdim=True)
         if self.temporal is None:
             return self._finished(vectors.mean(dim=1))
-        tokens = self.temporal(vectors, (vectors.shape[1], 1, 1))
-        return self._finished(pool_tokens(tokens, self.config.pool or "class"))
+        grid = (vectors.shape[1], 1, 1)
+        return self._finished(encode(self.temporal, vectors, grid, self.config.pool or "class", every_token))
 
     def _finished(self, vector: Tensor) -> Tensor:
         if self.pooled_norm is not None:
@@ -158,6 +160,11 @@ class ViViT(nn.Module):
         for encoder in (self.encoder, self.spatial, self.temporal):
             if encoder is not None:
                 encoder.checkpointing = enabled
+
+
+def encode(encoder: Encoder, tokens: Tensor, grid: Grid, pool: str, every_token: bool) -> Tensor:
+    """One vector of all tokens: `(B, ..., N, D)` to `(B, ..., D)`."""
+    return pool_tokens(encoder(tokens, grid, pool in BY_PLACE and not every_token), pool)
 
 
 def build_encoder(config: ViViTConfig, grid: Grid, axes: tuple[int, ...], temporal: bool = False) -> Encoder:
