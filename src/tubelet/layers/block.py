@@ -101,8 +101,9 @@ class Block(nn.ModuleDict):
     def forward(self, tokens: Tensor, first_only: bool = False) -> Tensor:
         """`(B, *grid, D)` to `(B, *grid, D)`.
 
-        With `first_only` to `(B, ..., 1, D)`: what the first token along the last axis of the grid becomes, in a block
-        whose only attention is its first branch and along that axis. Of the others no more is computed than it sees.
+        With `first_only` to `(B, ..., 1, D)`: what the first token along the last axis of the grid becomes, in a
+        block whose only attention is its first branch and along that axis. Of the others no more is computed than
+        that one sees.
         """
         first, *others = self.values()
         tokens = first(tokens, first_only)
