@@ -43,14 +43,15 @@ def count_cost(config: ViViTConfig, fewer_tokens: FewerTokens | None = None) -> 
         if fewer_tokens is not None and fewer_tokens.merge:
             model.answer_from(replace(fewer_tokens, drop=None))
         video = torch.empty(1, config.frames, config.channels, *config.pixels)
-    macs: list[int] = []
-    for every_token in (True, False):
+
+    def macs(every_token: bool) -> int:
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
             model(video, every_token)
-        macs.append(counter.get_total_flops() // 2)
+        return counter.get_total_flops() // 2
+
     parameters = sum(p.numel() for p in model.parameters())
-    return Cost(parameters, *macs, config.grid, saved_bytes(config))
+    return Cost(parameters, macs(True), macs(False), config.grid, saved_bytes(config))
 
 
 def saved_bytes(config: ViViTConfig) -> int:

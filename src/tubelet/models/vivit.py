@@ -13,6 +13,7 @@ from tubelet.layers.attention import Attention
 from tubelet.layers.block import MLP, Block, Branch, DropPath
 from tubelet.layers.embedding import Grid, Positions, TubeletEmbedding, uniform_frames
 from tubelet.layers.encoder import BY_PLACE, Encoder, pool_tokens
+from tubelet.layers.heap import give_back_large_blocks
 from tubelet.models.config import ViViTConfig
 from tubelet.models.fewer_tokens import FewerTokens, frame_vectors, joint_vector
 
@@ -156,7 +157,12 @@ class ViViT(nn.Module):
         self.fewer_tokens = fewer_tokens
 
     def checkpoint_activations(self, enabled: bool = True) -> None:
-        """Keep only each block's input for the backward pass and compute the rest again: less memory."""
+        """Keep only each block's input for the backward pass and compute the rest again: less memory.
+
+        On a CPU the whole process then gives large blocks back as they are freed (`tubelet.layers.heap`).
+        """
+        if enabled and self.device.type in ("cpu", "meta"):
+            give_back_large_blocks()
         for encoder in (self.encoder, self.spatial, self.temporal):
             if encoder is not None:
                 encoder.checkpointing = enabled
