@@ -28,11 +28,18 @@ class Stored:
 
 @torch.no_grad()
 def store(
-    model: ViViT, view: View, loaded: Iterable[Batch], device: torch.device, dtype: torch.dtype | None
+    model: ViViT,
+    view: View,
+    loaded: Iterable[Batch],
+    clips: int,
+    device: torch.device,
+    dtype: torch.dtype | None,
 ) -> Stored:
-    """Frame vectors of everything that is loaded, one view for each clip, kept in main memory."""
+    """Frame vectors of everything that is loaded, up to so many clips, one view for each, kept in main memory."""
     model.eval()
-    vectors: list[Tensor] = []
+    # In one piece: many small ones would stand between the large blocks that the model takes and gives back, and
+    # keep a C library from putting these together again.
+    vectors = torch.empty(clips, model.config.grid[0], model.config.width)
     targets: list[Tensor] = []
     indices: list[int] = []
     errors: list[tuple[int, str]] = []
@@ -41,12 +48,12 @@ def store(
         if batch.indices:
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
                 found = model.frame_vectors(view.finish(batch.pixels.to(device), batch.colour))
-            vectors.append(found.float().cpu())
+            vectors[len(indices) : len(indices) + len(found)] = found
             targets.append(batch.targets)
             indices.extend(batch.indices)
-    grid = model.config.grid
     return Stored(
-        vectors=torch.cat(vectors) if vectors else torch.empty(0, grid[0], model.config.width),
+        # A copy, where not all could be read or other processes see some: a slice is sent with all that it is of.
+        vectors=vectors if len(indices) == clips else vectors[: len(indices)].clone(),
         targets=torch.cat(targets) if targets else torch.empty(0, sum(model.config.classes)),
         indices=tuple(indices),
         errors=tuple(errors),
@@ -55,6 +62,8 @@ def store(
 
 def joined(parts: Sequence[Stored]) -> Stored:
     """What several processes have stored, as one."""
+    if len(parts) == 1:
+        return parts[0]
     return Stored(
         vectors=torch.cat([part.vectors for part in parts]),
         targets=torch.cat([part.targets for part in parts]),

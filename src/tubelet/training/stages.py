@@ -33,7 +33,8 @@ def frozen_stage(work: Work) -> Stage:
         chosen.sampler.epoch, chosen.sampler.start = draw, 0
         title = f"Frame vectors, {split}, view {draw + 1}"
         shown = track(chosen.loader, title, disable=work.console.quiet, transient=True)
-        stored = joined(work.who.gather(store(model, run.view, shown, device, run.autocast)))
+        own = store(model, run.view, shown, len(chosen.samples), device, run.autocast)
+        stored = joined(work.who.gather(own))
         work.names.note(chosen.samples, stored.errors)
         if not len(stored.vectors):
             raise DataError(f"None of the {len(chosen.samples)} {split} clips can be read.")
