@@ -234,7 +234,7 @@ class Classifier:
         found: list[Prediction] = []
         try:
             with opened(source) as video:
-                windows = self.view.windows(video)
+                windows = self.view.windows_uint8(video)
                 while batch := list(islice(windows, batch_size)):
                     logits = self.run(torch.stack([w.pixels for w in batch]), batch_size)
                     found += [
@@ -264,11 +264,19 @@ class Classifier:
 
     @torch.inference_mode()
     def run(self, pixels: Tensor, batch_size: int = 8, head: bool = True) -> Tensor:
-        """Logits (or features) in float32 on the CPU for clips `(V, F, C, H, W)`, at most `batch_size` at a time."""
+        """Logits (or features) in float32 on the CPU for clips `(V, F, C, H, W)`, at most `batch_size` at a time.
+
+        Clips are float32 as `view.normalise` leaves them, or uint8 as they are before.
+        """
         compute = self.model if head else self.model.features
         dtype = self.model.dtype  # of int8 blocks too the pixels are float32
-        parts = (compute(part.to(self.device, dtype)) for part in pixels.split(batch_size))
-        return torch.cat([part.float().cpu() for part in parts])
+        found: list[Tensor] = []
+        for part in pixels.split(batch_size):
+            values = part.to(self.device)
+            if values.dtype == torch.uint8:
+                values = self.view.normalise(values)
+            found.append(compute(values.to(dtype)).float().cpu())
+        return torch.cat(found)
 
     def looks(self, videos: Iterable[Source], views: str | None, ahead: int) -> Iterator[Look | Failure]:
         """Decode videos in their order, some ahead of the one that is wanted."""
@@ -286,7 +294,7 @@ class Classifier:
         name = name_of(source)
         try:
             with opened(source) as video:
-                shown = self.view.test(video, views or self.view.views)
+                shown = self.view.test_uint8(video, views)
                 return Look(name, shown.pixels, torch.from_numpy(shown.indices), video.duration_seconds)
         except (DecodeError, ConfigError) as error:
             return Failure(name, error)

@@ -85,7 +85,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Look:
-    """What is to be shown to the model of one video: clips `(V, F, C, H, W)`, and the frames in them."""
+    """What is to be shown to the model of one video: uint8 clips `(V, F, C, H, W)`, and the frames in them."""
 
     name: str
     pixels: Tensor

@@ -54,8 +54,11 @@ class EngineModel(ViViT):
         """Of the clips that it takes, and of its logits; `description.dtype` is that inside."""
         return torch.float32
 
-    def forward(self, video: Tensor) -> Tensor:
-        """As `ViViT.forward`, of clips of the file's own frames and size, any number of them."""
+    def forward(self, video: Tensor, every_token: bool = False) -> Tensor:
+        """As `ViViT.forward`, of clips of the file's own frames and size, any number of them.
+
+        What is computed of which token is settled in the file.
+        """
         shape = self.description.clip_shape
         if tuple(video.shape[1:]) != shape:
             raise ConfigError(

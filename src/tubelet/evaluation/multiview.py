@@ -26,11 +26,7 @@ def answers(
     Returns:
         Logits, float32 `(B, sum(classes))`, on the CPU.
     """
-    parts = [
-        classifier.run(classifier.view.normalise(part.to(classifier.device)), chunk)
-        for part in pixels.split(chunk)
-    ]
-    return classifier.labels.averaged(torch.cat(parts).unflatten(0, (-1, views)), average)
+    return classifier.labels.averaged(classifier.run(pixels, chunk).unflatten(0, (-1, views)), average)
 
 
 def shuffled(pixels: Tensor, seed: int) -> Tensor:

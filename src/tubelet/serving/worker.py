@@ -167,14 +167,10 @@ class Worker:
 
     def _logits(self, jobs: list[Job]) -> list[Tensor]:
         clips = [job.clips for job in jobs if job.clips is not None]
-        device = self.classifier.device
-        pixels = (clips[0] if len(clips) == 1 else torch.cat(clips)).to(device)
-        logits = [
-            self.classifier.run(self.classifier.view.normalise(part), self.batch)
-            for part in pixels.split(self.batch)
-        ]
+        pixels = clips[0] if len(clips) == 1 else torch.cat(clips)
+        logits = self.classifier.run(pixels, self.batch)
         self._metrics.batch.labels(self.name).observe(len(pixels))
-        return list(torch.cat(logits).split([len(part) for part in clips]))
+        return list(logits.split([len(part) for part in clips]))
 
     def _answer(self, jobs: list[Job]) -> None:
         """Compute, and give everybody what is theirs."""

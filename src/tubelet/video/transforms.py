@@ -148,7 +148,7 @@ def luma(frames: Tensor) -> Tensor:
 
 def to_range(frames: Tensor, low: float, high: float) -> Tensor:
     """Map 0..255 to `low`..`high`: float32, same shape, on any device."""
-    return frames.to(torch.float32, copy=True).mul_((high - low) / 255).add_(low)
+    return as_floats(frames).mul_((high - low) / 255).add_(low)
 
 
 def standardise(frames: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
@@ -157,4 +157,15 @@ def standardise(frames: Tensor, mean: tuple[float, ...], std: tuple[float, ...])
         raise ConfigError(f"{len(mean)} means for frames of {frames.shape[-3]} channels; give one for each.")
     scale = torch.tensor([1 / (255 * s) for s in std], device=frames.device)[:, None, None]
     shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=frames.device)[:, None, None]
-    return frames.to(torch.float32, copy=True).mul_(scale).sub_(shift)
+    return as_floats(frames).mul_(scale).sub_(shift)
+
+
+def as_floats(frames: Tensor) -> Tensor:
+    """A copy in float32.
+
+    On a CPU in memory of numpy's, which asks the system for large pages and has them: else fetching the pages of a
+    batch takes as long as all that is done to its values.
+    """
+    if frames.device.type != "cpu" or torch.compiler.is_compiling():
+        return frames.to(torch.float32, copy=True)
+    return torch.from_numpy(np.empty(frames.shape, np.float32)).copy_(frames)
