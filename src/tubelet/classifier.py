@@ -103,22 +103,25 @@ class Classifier:
         place(self.model, where, fastest_precision(where or self.device).dtype if dtype == "auto" else dtype)
         return self
 
-    def with_fewer_tokens(self, *, merge: float = 0.0, drop: float | None = None) -> Self:
+    def with_fewer_tokens(
+        self, *, merge: float = 0.0, drop: float | None = None, drop_frames: float | None = None
+    ) -> Self:
         """A classifier of the same weights, in the same memory, that computes fewer tokens; this one stays as it is.
 
-        For Models 1 and 2. Nothing is trained, and the answers are others: `tubelet evaluate --merge --drop` tells
-        what is lost, and docs/speed.md what to expect. What `save` writes is the model alone, not this setting.
+        For Models 1 and 2. Nothing is trained, and the answers are others: `tubelet evaluate` with the same flags
+        tells what is lost, and docs/speed.md what to expect. What `save` writes is the model alone, not this setting.
 
         Args:
             merge: share of the tokens of a block that become one with their likest, in every block: 0 to 0.5.
             drop: tubelets are not computed that differ by no more than this from the last one computed at their
                 place: the mean absolute difference of their values after `View.normalise`. None: all are computed.
+            drop_frames: Model 2: the same of all tubelets of a time together. At 0 the answer is the exact one.
 
         Raises:
             ConfigError: for what cannot be, or not with this model.
         """
         model = twin(self.model)
-        model.answer_from(FewerTokens(merge=merge, drop=drop))
+        model.answer_from(FewerTokens(merge=merge, drop=drop, drop_frames=drop_frames))
         return type(self)(model, self.view, self.labels, self.report, self.extra)
 
     def predict(self, video: Source, views: str | None = None, *, average: Average = "logits") -> Prediction:

@@ -80,6 +80,30 @@ def test_frames_that_repeat_are_lossless_in_the_encoder(name: str, monkeypatch: 
     assert rows == [2 * (4 * 16 + 8 * extra)], "half of the tubelets, and a class token for each frame"
 
 
+@pytest.mark.parametrize("name", ["encoder", "encoder, first", "encoder, mean, centred"])
+@torch.inference_mode()
+def test_frames_dropped_whole_are_not_computed(name: str) -> None:
+    """Repetitions change nothing; a frame nearly like the last has its vector, whatever stands still in others."""
+    model, video = make(MODELS[name]), clips(3)
+    video[0, 3:5] = video[0, 2]
+    video[1, 1:] = video[1, :1] + 0.001
+    video[1, 5, :, :4, :4] += 1
+    exact = model(video)
+    frames: list[int] = []
+    model.get_submodule("spatial.blocks.0.mlp").register_forward_hook(
+        lambda module, inputs, output: frames.append(inputs[0].shape[0])
+    )
+    model.answer_from(FewerTokens(drop_frames=0))
+    torch.testing.assert_close(model(video), exact, rtol=1e-4, atol=1e-4)
+    assert frames == [6 + 4 + 8], "of the second clip frames 0 and 1, the changed one and that after it"
+    model.answer_from(FewerTokens(drop_frames=0.01))
+    near = model(video)
+    assert frames[1:] == [6 + 3 + 8], "of the second clip frame 0, the changed one and that after it"
+    video[1, :5] = video[1, :1]
+    model.answer_from(None)
+    torch.testing.assert_close(near, model(video), rtol=1e-4, atol=1e-4)
+
+
 @torch.inference_mode()
 def test_a_still_video_leaves_one_tubelet_of_each_place_in_the_joint_model() -> None:
     """With positions that do not tell times apart, sizes make the answer that of all tubelets."""
@@ -103,15 +127,24 @@ def test_cost_is_counted() -> None:
 
 
 def test_what_cannot_be() -> None:
-    for wrong in ({"merge": 0.6}, {"merge": -0.1}, {"drop": -1.0}, {"drop": float("nan")}, {}):
+    for wrong in (
+        {"merge": 0.6},
+        {"merge": -0.1},
+        {"drop": -1.0},
+        {"drop": float("nan")},
+        {"drop_frames": -1.0},
+        {},
+    ):
         with pytest.raises(ConfigError):
             FewerTokens(**wrong)
     with pytest.raises(ConfigError, match="Models 1 and 2"):
         make(replace(JOINT, attention="factorised_self_attention", pool="mean")).answer_from(
             FewerTokens(merge=0.1)
         )
-    with pytest.raises(ConfigError, match="not both"):
+    with pytest.raises(ConfigError, match="one of merge, drop and drop_frames"):
         make(ENCODER).answer_from(FewerTokens(merge=0.1, drop=0.1))
+    with pytest.raises(ConfigError, match="Model 1 takes drop"):
+        make(JOINT).answer_from(FewerTokens(drop_frames=0.1))
     model = make(JOINT)
     model.answer_from(FewerTokens(merge=0.1))
     with pytest.raises(ConfigError, match="fewer tokens"):

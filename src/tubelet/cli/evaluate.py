@@ -55,6 +55,8 @@ class Evaluate:
     """Share of the tokens of each block that become one with their likest, 0 to 0.5: less work, other answers."""
     drop: float | None = None
     """Leave out tubelets that differ by no more than this from the last one computed at their place."""
+    drop_frames: float | None = None
+    """Model 2: leave out times that differ by no more than this from the last one computed; 0 changes no answer."""
     chunk: int = 8
     """Views at a time through the model: less needs less memory."""
     workers: int = 0
@@ -79,8 +81,10 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     with processes(options.device) as who:
         dtype = chosen_dtype(options.dtype, who.device, Console(stderr=True, quiet=not who.first))
         classifier = load(options.model).to(who.device, dtype)
-        if options.merge or options.drop is not None:
-            classifier = classifier.with_fewer_tokens(merge=options.merge, drop=options.drop)
+        if options.merge or options.drop is not None or options.drop_frames is not None:
+            classifier = classifier.with_fewer_tokens(
+                merge=options.merge, drop=options.drop, drop_frames=options.drop_frames
+            )
         reports: list[Report] = []
         for views in dict.fromkeys(options.views) or (classifier.view.views,):
             reports.append(

@@ -46,6 +46,8 @@ class Predict:
     """Share of the tokens of each block that become one with their likest, 0 to 0.5: less work, other answers."""
     drop: float | None = None
     """Leave out tubelets that differ by no more than this from the last one computed at their place."""
+    drop_frames: float | None = None
+    """Model 2: leave out times that differ by no more than this from the last one computed; 0 changes no answer."""
     batch_size: int = 8
     """Most clips to put through the model at a time."""
     trust: bool = False
@@ -74,8 +76,10 @@ def main(prog: str, arguments: Sequence[str]) -> int:
     errors = Console(stderr=True)
     dtype = chosen_dtype(options.dtype, torch.device(options.device), errors)
     classifier = load(options.model, trust=options.trust).to(options.device, dtype)
-    if options.merge or options.drop is not None:
-        classifier = classifier.with_fewer_tokens(merge=options.merge, drop=options.drop)
+    if options.merge or options.drop is not None or options.drop_frames is not None:
+        classifier = classifier.with_fewer_tokens(
+            merge=options.merge, drop=options.drop, drop_frames=options.drop_frames
+        )
     outcomes = list(
         classifier.predict_many(files, options.views, batch_size=options.batch_size, progress=True)
     )

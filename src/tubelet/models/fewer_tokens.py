@@ -12,7 +12,7 @@ from tubelet.errors import ConfigError
 from tubelet.layers.embedding import Grid, TubeletEmbedding
 from tubelet.layers.encoder import BY_PLACE, Encoder, pool_tokens
 from tubelet.layers.merging import pool_merged
-from tubelet.layers.static import embed_kept, find_runs, shared_frames
+from tubelet.layers.static import embed_kept, find_runs, shared_frames, standing
 from tubelet.models.config import ViViTConfig
 
 
@@ -31,15 +31,21 @@ class FewerTokens:
     """Tubelets are not computed that differ by no more than this from the last one computed at their place: the mean
     absolute difference of the values as the model sees them, after `View.normalise`. 0 leaves out only repetitions.
     Choudhury et al. 2024, arXiv 2411.05222. None: all are computed."""
+    drop_frames: float | None = None
+    """Model 2: times at which the whole grid differs by no more than this from the last one that was computed have
+    its frame vector; measured as for `drop`. 0 leaves out only repetitions, and the answer is the exact one."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         if not 0 <= self.merge <= 0.5:
             raise ConfigError(f"merge={self.merge} is not a share from 0 to 0.5 of the tokens of a block.")
-        if self.drop is not None and not self.drop >= 0:
-            raise ConfigError(f"drop={self.drop} is not a difference of 0 or more.")
-        if self.merge == 0 and self.drop is None:
-            raise ConfigError("Neither merge nor drop is given, so no token is left out: give one.")
+        for name, limit in (("drop", self.drop), ("drop_frames", self.drop_frames)):
+            if limit is not None and not limit >= 0:
+                raise ConfigError(f"{name}={limit} is not a difference of 0 or more.")
+        if self.merge == 0 and self.drop is None and self.drop_frames is None:
+            raise ConfigError(
+                "None of merge, drop and drop_frames is given, so no token is left out: give one."
+            )
 
     def check(self, config: ViViTConfig) -> None:
         """Refuse a model that cannot do it.
@@ -52,10 +58,15 @@ class FewerTokens:
                 "Fewer tokens are for Models 1 and 2; Models 3 and 4 attend over time and space apart, and need "
                 f"every token of the grid: attention is {config.attention!r}."
             )
-        if config.attention == "factorised_encoder" and self.merge and self.drop is not None:
+        if config.attention == "joint":
+            if self.drop_frames is not None:
+                raise ConfigError(
+                    "drop_frames is for Model 2, whose frames become vectors one by one; Model 1 takes drop."
+                )
+        elif bool(self.merge) + (self.drop is not None) + (self.drop_frames is not None) > 1:
             raise ConfigError(
-                "Model 2 takes merge or drop, not both: static tubelets are shared by frames whose tokens would be "
-                "merged otherwise in each."
+                "Model 2 takes one of merge, drop and drop_frames: static tubelets are shared by frames whose tokens "
+                "would be merged otherwise in each."
             )
 
 
@@ -91,6 +102,11 @@ def frame_vectors(
     """Model 2 from fewer tokens: tubelets `(B, T, H, W, P)` to the frame vectors `(B, T, D)`."""
     check_answering(encoder)
     grid = grid_of(tubelets)
+    if settings.drop_frames is not None:
+        runs = find_runs(tubelets.flatten(2)[:, :, None, None], settings.drop_frames)
+        tokens = embedding.project(tubelets[runs.kept[..., 0]]).flatten(1, 2)  # (M, S, D)
+        vectors = encoder(tokens[:, None], (1, *grid[1:]), pool in BY_PLACE)
+        return pool_tokens(vectors, pool)[standing(runs.kept, runs.begun)[..., 0], 0]
     if settings.drop is None:
         tokens = encoder.placed(embedding.project(tubelets).flatten(2, 3), (1, *grid[1:]))
         return pool_merged(encoder, tokens, None, settings.merge, pool)
