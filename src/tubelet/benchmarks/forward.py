@@ -157,7 +157,8 @@ def training_table(settings: Settings) -> Record:
             f"`tubelet bench training`: {settings.named()}, one clip of {settings.frames} frames of "
             f"{settings.size}x{settings.size} pixels, float32: forward, cross-entropy, backward, SGD with momentum, "
             "by the same loop. The difference is that of the loss after a step. TFLOP/s leave out what checkpointing "
-            "computes again. transformers has no Model 2."
+            "computes again. transformers has no Model 2. Memory is that of a process of its own, with weights and "
+            "momentum."
         ),
         columns=COLUMNS,
         rows=rows,
@@ -165,51 +166,6 @@ def training_table(settings: Settings) -> Record:
         machine=machine,
         seconds=time.perf_counter() - begun,
         measured=measured,
-    )
-
-
-def memory_table(settings: Settings) -> Record:
-    """The most memory that a process holds which trains Models 1 and 2, with and without checkpointing."""
-    begun, machine = time.perf_counter(), machine_line()
-    peer = is_installed("transformers")
-    of: list[tuple[str, Library, str]] = [("Model 1", "Tubelet", ""), ("Model 2", "Tubelet", "-fe")]
-    if peer:
-        of.insert(0, ("Model 1", "transformers", ""))
-    found: dict[tuple[str, str, bool], int] = {}
-    with Workplace() as place:
-        for model, library, suffix in of:
-            folder = place.model(settings.config(suffix))
-            for checkpointing in (False, True):
-                program = settings.program(library, folder, training=True, checkpointing=checkpointing)
-                found[model, library, checkpointing] = memory_of(program).peak
-    theirs = found.get(("Model 1", "transformers", False))
-    rows = [
-        (
-            f"{model}{', checkpointing' if checkpointing else ''}",
-            library,
-            f"{peak / 1e6:.0f} MB",
-            f"{peak / theirs:.2f}" if theirs else "",
-        )
-        for (model, library, checkpointing), peak in found.items()
-    ]
-    return Record(
-        name="memory",
-        title="Memory of a step of training",
-        about=(
-            f"`tubelet bench memory`: {settings.named()} and its Model 2, one clip of {settings.frames} frames of "
-            f"{settings.size}x{settings.size} pixels, float32, SGD with momentum: the most that a process of its own "
-            "holds (on a GPU: of its memory), Python, PyTorch, weights and momentum counted. *Of theirs*: of "
-            "transformers' Model 1 without checkpointing."
-        ),
-        columns=("case", "program", "peak memory", "of theirs"),
-        rows=rows,
-        notes=[] if peer else [ABSENT.format("transformers", "transformers")],
-        machine=machine,
-        seconds=time.perf_counter() - begun,
-        measured={
-            f"{model}, {library}, {checkpointing}": peak
-            for (model, library, checkpointing), peak in found.items()
-        },
     )
 
 

@@ -7,7 +7,7 @@ from tubelet.benchmarks.costs import growth_table, models_table, startup_table
 from tubelet.benchmarks.decoding import clips_table, decode_table
 from tubelet.benchmarks.exported import export_table
 from tubelet.benchmarks.feeding import files_table, input_table
-from tubelet.benchmarks.forward import encoder_table, forward_table, memory_table, training_table
+from tubelet.benchmarks.forward import encoder_table, forward_table, training_table
 from tubelet.benchmarks.lighter import lighter_table
 from tubelet.benchmarks.record import Record, page
 from tubelet.benchmarks.settings import Settings
@@ -19,7 +19,6 @@ TABLES: dict[str, Callable[[Settings], Record]] = {
     "encoder": encoder_table,
     "models": models_table,
     "training": training_table,
-    "memory": memory_table,
     "growth": growth_table,
     "startup": startup_table,
     "decode": decode_table,

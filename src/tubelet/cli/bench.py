@@ -13,7 +13,7 @@ class Bench:
     """How fast the models are on this machine, beside other libraries that are installed."""
 
     tables: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TABLE ...]")] = ()
-    """forward, encoder, models, training, memory, growth, startup, decode, clips, input, files, lighter,
+    """forward, encoder, models, training, growth, startup, decode, clips, input, files, lighter,
     stream, export. Default: all of them."""
     model: str = "b-16x2"
     """Model 1 of a named size; Models 2, 3 and 4 are those of the same size."""
