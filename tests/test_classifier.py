@@ -16,6 +16,7 @@ import tubelet
 from tests.parity.test_scenic import config_of
 from tubelet import Classifier, Failure, Head, Labels, Prediction, View, ViViT, ViViTConfig
 from tubelet.errors import ConfigError, DecodeError, WeightsError
+from tubelet.prediction import Look
 
 CONFIG = ViViTConfig(
     frames=4, size=16, tubelet=(2, 8, 8), width=24, depth=1, heads=2, hidden=32, classes=(3, 2)
@@ -363,6 +364,16 @@ def test_hugging_face_folder(tmp_path: Path, clip: Path) -> None:
     (tmp_path / "hf" / "preprocessor_config.json").unlink()
     with pytest.warns(UserWarning, match=r"\[-3, 1\]"):
         assert tubelet.load(tmp_path / "hf").view.size in (224, (224, 224))
+
+
+def test_clips_before_and_after_the_value_step(clip: Path) -> None:
+    classifier = make()
+    look = classifier.look(clip, "2x1")
+    assert isinstance(look, Look)
+    assert look.pixels.dtype == torch.uint8
+    values = classifier.view.normalise(look.pixels)
+    assert torch.equal(classifier.run(look.pixels, 1), classifier.run(values, 1))
+    assert not torch.allclose(classifier.run(values), classifier.run(look.pixels.float()))
 
 
 def test_fewer_tokens_are_another_classifier(clip: Path, tmp_path: Path) -> None:

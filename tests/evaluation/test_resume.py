@@ -136,7 +136,8 @@ def test_other_settings_are_refused_and_named(root: Path, whole: Path, tmp_path:
     with pytest.raises(DataError, match="the model: "):
         evaluate(other, source, out=whole)
     with pytest.raises(
-        DataError, match=r"the tokens left out: None there, \{'merge': 0\.1, 'drop': None\} here"
+        DataError,
+        match=r"the tokens left out: None there, \{'merge': 0\.1, 'drop': None, 'drop_frames': None\} here",
     ):
         evaluate(classifier.with_fewer_tokens(merge=0.1), source, out=whole)
     fewer = tmp_path / "fewer"
@@ -183,3 +184,15 @@ def test_two_processes(root: Path, whole: Path, tmp_path: Path):
     assert [process.exitcode for process in members] == [0, 0]
     assert said(fresh) == said(whole) == said(begun)
     assert json.loads((fresh / "manifest.json").read_text())["processes"] == 2
+
+
+def test_results_from_before_there_was_drop_frames(root: Path, tmp_path: Path) -> None:
+    classifier = classifier_of(CLASSES).with_fewer_tokens(merge=0.1)
+    evaluate(classifier, Folders(root=root), out=tmp_path / "results", progress=False)
+    file = tmp_path / "results" / "manifest.json"
+    values = json.loads(file.read_text())
+    assert values["fewer_tokens"].pop("drop_frames", "absent") is None
+    file.write_text(json.dumps(values))
+    evaluate(
+        classifier, Folders(root=root), out=tmp_path / "results", progress=False
+    )  # the same, and all there

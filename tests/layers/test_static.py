@@ -17,3 +17,9 @@ def test_runs_begin_where_something_changes() -> None:
     assert runs.kept[0].T.tolist() == [[True, False, True, False, False]] * 2
     assert runs.lengths[0].T.tolist() == [[2, 0, 3, 0, 0]] * 2
     assert find_runs(tubelets, 0.0).kept.sum() == 4 + 2
+
+
+def test_a_small_change_of_a_large_picture_counts_in_float16() -> None:
+    tubelets = torch.zeros(1, 2, 1, 1, 300_000, dtype=torch.float16)
+    tubelets[0, 1, 0, 0, 7] = 2 / 255
+    assert find_runs(tubelets, 0.0).kept.all()

@@ -104,4 +104,5 @@ def program(exact: ViViT, setting: Setting, settings: Settings) -> Callable[[], 
 def computed_macs(config: ViViTConfig, setting: Setting) -> int | None:
     """Multiply-adds of a clip; None where they depend on what it shows."""
     fewer = setting.fewer
-    return None if fewer is not None and fewer.drop is not None else count_cost(config, fewer).computed_macs
+    by_content = fewer is not None and (fewer.drop, fewer.drop_frames) != (None, None)
+    return None if by_content else count_cost(config, fewer).computed_macs

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from tubelet.classifier import Classifier
 from tubelet.labels import Labels
+from tubelet.layers.heap import give_back_large_blocks
 from tubelet.loading import load
 from tubelet.models.config import ViViTConfig
 from tubelet.models.vivit import ViViT
@@ -149,9 +150,11 @@ MODELS: dict[Library, Callable[[Path, torch.dtype], nn.Module]] = {
 
 
 def checkpoint(model: Any) -> None:
-    """Recompute activations in the backward pass, each library by its own switch."""
+    """Recompute activations in the backward pass, each library by its own switch; ours as trainings do it."""
     if isinstance(model, ViViT):
         model.checkpoint_activations()
+        if model.device.type == "cpu":
+            give_back_large_blocks()
     else:
         # Renamed in transformers 5.
         enable = (

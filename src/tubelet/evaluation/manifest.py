@@ -20,6 +20,7 @@ from tubelet.engines.model import EngineModel
 from tubelet.errors import DataError
 from tubelet.labels import Average, Labels
 from tubelet.models.cost import count_cost
+from tubelet.models.fewer_tokens import FewerTokens
 
 MANIFEST = "manifest.json"
 FORMAT = "tubelet results"
@@ -109,6 +110,8 @@ class Manifest:
             if (values["format"], values["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"its format is {values['format']!r}, version {values['version']}")
             values.setdefault("fewer_tokens", None)  # results from before there was such a setting
+            if values["fewer_tokens"] is not None:
+                values["fewer_tokens"] = asdict(FewerTokens(**values["fewer_tokens"]))  # or one of its fields
             given: dict[str, Any] = {f.name: values[f.name] for f in fields(cls)}
             given["labels"] = Labels.from_dict(values["labels"])
             return cls(**given)
@@ -143,7 +146,7 @@ def describe(
         dtype=str(classifier.dtype).removeprefix("torch."),
         fewer_tokens=None if fewer is None else asdict(fewer),
         labels=classifier.labels,
-        macs_per_view=count_cost(shown, fewer).macs,
+        macs_per_view=count_cost(shown, fewer).computed_macs,
         device=classifier.device.type,
         processes=processes,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),

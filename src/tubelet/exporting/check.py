@@ -119,7 +119,8 @@ def share(gap: Tensor, whole: Tensor) -> float:
 def where_it_drifts(classifier: Classifier, description: Description, clip: Tensor) -> str:
     """From which block on an exported file is away from PyTorch, as a clause.
 
-    The model is exported once more, in the same way, with what each block makes as outputs.
+    The model is exported once more, in the same way, with what each block makes as outputs (and so with all tokens
+    of the last block, of which the file has one where the first alone is read).
 
     Args:
         classifier: in float32.

@@ -17,6 +17,7 @@ from tubelet.errors import DataError
 from tubelet.evaluation.manifest import model_sha256
 from tubelet.features.layer import Layer
 from tubelet.labels import Head, Labels
+from tubelet.models.fewer_tokens import FewerTokens
 from tubelet.video.checks import parse_views
 
 FORMAT = "tubelet features"
@@ -121,6 +122,9 @@ class Description:
             given["heads"] = Labels.from_dict(given["heads"]).heads if given["heads"] else ()
             for name in ("shape", "grid"):
                 given[name] = tuple(given[name])
+            if given["fewer_tokens"] is not None:
+                # As files from before there were all of its fields had it.
+                given["fewer_tokens"] = asdict(FewerTokens(**given["fewer_tokens"]))
             return cls(**given)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{file} is damaged, or of another version of Tubelet: {error!r}") from error

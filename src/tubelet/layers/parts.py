@@ -36,7 +36,7 @@ def rows_in_part(tokens: Tensor, values: int) -> int | None:
 
 
 def in_parts(compute: Callable[[Tensor], Tensor], tokens: Tensor, rows: int) -> Tensor:
-    """`compute`, which keeps the shape, on so many rows of the first axis at a time."""
+    """`compute`, which keeps the first axis, on so many rows of it at a time."""
     out: Tensor | None = None
     for begin in range(0, tokens.shape[0], rows):
         part = compute(tokens[begin : begin + rows])

@@ -45,13 +45,19 @@ def find_runs(tubelets: Tensor, threshold: float) -> Runs:
         tubelets: `(B, T, H, W, P)`.
         threshold: the largest mean absolute difference of the values of two tubelets that are the same; 0: of equals.
     """
-    computed = tubelets[:, 0]
-    begun = [torch.zeros(computed.shape[:3], dtype=torch.long, device=tubelets.device)]
-    for time in range(1, tubelets.shape[1]):
-        changed = (tubelets[:, time] - computed).abs().mean(dim=-1) > threshold
-        computed = torch.where(changed[..., None], tubelets[:, time], computed)
+    # One example at a time: what is compared then stays in a core's own cache.
+    return Runs(torch.stack([begun_of(one, threshold) for one in tubelets]).flatten(2))
+
+
+def begun_of(tubelets: Tensor, threshold: float) -> Tensor:
+    """`Runs.begun` of one example, `(T, H, W)`."""
+    computed = tubelets[0]
+    begun = [torch.zeros(computed.shape[:2], dtype=torch.long, device=tubelets.device)]
+    for time in range(1, len(tubelets)):
+        changed = (tubelets[time] - computed).abs_().mean(dim=-1, dtype=torch.float32) > threshold
+        computed = torch.where(changed[..., None], tubelets[time], computed)
         begun.append(torch.where(changed, time, begun[-1]))
-    return Runs(torch.stack(begun, dim=1).flatten(2))
+    return torch.stack(begun)
 
 
 def embed_kept(embedding: TubeletEmbedding, tubelets: Tensor, kept: Tensor) -> Tensor:

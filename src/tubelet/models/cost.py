@@ -3,7 +3,7 @@
 The model is run on tensors that have a shape and no numbers, so nothing is allocated or computed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,7 +24,8 @@ class Cost:
 
     parameters: int
     macs: int
-    """Multiply-adds of all matrix products, those included of tokens of the last block that nothing reads."""
+    """Multiply-adds of all matrix products, those included of tokens of the last block that nothing reads (but not
+    where fewer tokens are computed)."""
     computed_macs: int
     """Of those that are computed for an answer."""
     tokens: Grid
@@ -41,7 +42,7 @@ def count_cost(config: ViViTConfig, fewer_tokens: FewerTokens | None = None) -> 
     with torch.device("meta"):
         model = ViViT(config).eval()
         if fewer_tokens is not None and fewer_tokens.merge:
-            model.answer_from(replace(fewer_tokens, drop=None))
+            model.answer_from(FewerTokens(merge=fewer_tokens.merge))
         video = torch.empty(1, config.frames, config.channels, *config.pixels)
 
     def macs(every_token: bool) -> int:

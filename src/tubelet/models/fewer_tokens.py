@@ -33,7 +33,8 @@ class FewerTokens:
     Choudhury et al. 2024, arXiv 2411.05222. None: all are computed."""
     drop_frames: float | None = None
     """Model 2: times at which the whole grid differs by no more than this from the last one that was computed have
-    its frame vector; measured as for `drop`. 0 leaves out only repetitions, and the answer is the exact one."""
+    its frame vector; measured as for `drop`. 0 leaves out only repetitions, and the answer is the exact one, but for
+    int8's rounding."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""

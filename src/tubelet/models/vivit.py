@@ -13,7 +13,6 @@ from tubelet.layers.attention import Attention
 from tubelet.layers.block import MLP, Block, Branch, DropPath
 from tubelet.layers.embedding import Grid, Positions, TubeletEmbedding, uniform_frames
 from tubelet.layers.encoder import BY_PLACE, Encoder, pool_tokens
-from tubelet.layers.heap import give_back_large_blocks
 from tubelet.models.config import ViViTConfig
 from tubelet.models.fewer_tokens import FewerTokens, frame_vectors, joint_vector
 
@@ -78,7 +77,8 @@ class ViViT(nn.Module):
             video: float `(B, F, C, H, W)`, of the config's own frames and size or any other that the tubelet
                 divides (positions are then resampled linearly over the grid).
             every_token: where the first token alone is read, the last block computes the others only as far as that
-                one sees them. With this it computes all, for hooks that read them; the answer is the same.
+                one sees them. With this it computes all, for hooks that read them; the answer is the same, but for
+                int8's rounding. It changes nothing where `answer_from` leaves tokens out.
 
         Returns:
             `(B, sum(classes))`.
@@ -159,10 +159,8 @@ class ViViT(nn.Module):
     def checkpoint_activations(self, enabled: bool = True) -> None:
         """Keep only each block's input for the backward pass and compute the rest again: less memory.
 
-        On a CPU the whole process then gives large blocks back as they are freed (`tubelet.layers.heap`).
+        On a CPU still less with `tubelet.layers.heap.give_back_large_blocks`, as trainings do it.
         """
-        if enabled and self.device.type in ("cpu", "meta"):
-            give_back_large_blocks()
         for encoder in (self.encoder, self.spatial, self.temporal):
             if encoder is not None:
                 encoder.checkpointing = enabled

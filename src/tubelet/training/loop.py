@@ -12,6 +12,7 @@ from tubelet.classifier import Classifier
 from tubelet.data.workers import worker_deaths
 from tubelet.distributed import processes
 from tubelet.errors import ConfigError, DataError
+from tubelet.layers.heap import give_back_large_blocks
 from tubelet.training.config import Train
 from tubelet.training.curves import Curves
 from tubelet.training.folder import PICTURE, RunFolder
@@ -77,6 +78,8 @@ def train(run: Train, progress: bool = True) -> Classifier:
         work = Work(
             run=run, model=model.to(who.device), who=who, folder=folder, console=console, names=names, splits=splits
         )  # fmt: skip
+        if run.checkpoint_activations and who.device.type == "cpu":
+            give_back_large_blocks()
         counts = class_counts(splits["train"].samples, run.data.labels)
         prior = prior_entropy(splits["train"].samples, run.data.labels)
         describe(work, prior, report)
