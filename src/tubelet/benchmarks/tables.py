@@ -29,7 +29,7 @@ TABLES: dict[str, Callable[[Settings], Record]] = {
     "stream": stream_table,
     "export": export_table,
 }
-RECORDED = (*TABLES, "lighter_words", "lighter_camera", "convert", "serving")
+RECORDED = (*TABLES, "lighter_words", "lighter_volumes", "lighter_camera", "convert", "serving")
 """What docs/benchmarks.md shows, in this order; what is no table here is measured by the scripts in benchmarks/."""
 
 
