@@ -136,13 +136,13 @@ def test_what_is_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_stream() -> None:
     """Both ways answer the same windows the same; with a random head that is not zero."""
-    record = TABLES["stream"](TINY)
+    record = TABLES["stream"](replace(TINY, blocks=2))
     assert [row[:2] for row in record.rows] == [
         ("1 of 2 tubelets", "the whole window"),
         ("", "each tubelet once"),
     ]
     assert float(record.rows[1][-1]) < 1e-4
-    assert 1.1 < float(record.rows[1][-2].removesuffix("x")) < 2
+    assert 1.2 < float(record.rows[1][-2].removesuffix("x")) < 2
 
 
 def test_lighter() -> None:

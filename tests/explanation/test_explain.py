@@ -15,6 +15,7 @@ from tests.explanation.truth import PATTERNS, random_model, tiny, trained_model
 from tubelet import Classifier, ConfigError, DecodeError, Head, Labels, View, explain
 from tubelet.explanation.explain import evidence, held_still
 from tubelet.explanation.pictures import draw_sheet, overlay, write_film
+from tubelet.prediction import Look
 
 VIEW = View(frames=4, stride=1, size=16, channels=1, value_range=(-1.0, 1.0))
 LABELS = Labels.single(("rows", "columns", "squares"))
@@ -112,8 +113,13 @@ def test_several_heads_are_explained_one_at_a_time(clip: Path) -> None:
     model = random_model(replace(tiny("joint", "class"), classes=(2, 3)))
     labels = Labels((Head("verb", ("open", "close")), Head("noun", ("door", "box", "jar"))))
     found = explain(Classifier(model, VIEW, labels), clip, "jar", head="noun")
-    logits = Classifier(model, VIEW, labels).predict(clip, "1x1").logits
-    assert found.probability == pytest.approx(float(logits[2:].softmax(0)[2]), rel=1e-4)
+    look = Classifier(model, VIEW, labels).look(clip, "1x1")
+    assert isinstance(look, Look)
+    with torch.inference_mode():
+        logits = model(VIEW.normalise(look.pixels), every_token=True)[0]
+    assert found.probability == pytest.approx(float(logits[2:].softmax(0)[2]))
+    predicted = Classifier(model, VIEW, labels).predict(clip, "1x1").logits
+    torch.testing.assert_close(predicted, logits, rtol=1e-4, atol=1e-4)
 
 
 def test_pictures_and_arrays_are_written_once(classifier: Classifier, clip: Path, tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def test_tokens_are_the_hidden_states_of_a_whole_pass(attention: AttentionKind, 
             torch.testing.assert_close(tokens_of(model, layer, clips), next(hidden), rtol=0, atol=0)
     last = tokens_of(model, Layer.of(names[-1], "none"), clips)
     torch.testing.assert_close(last, states.last_hidden_state, rtol=0, atol=0)
-    torch.testing.assert_close(clip_features(model, Layer.of(), clips), states.features, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.features(clips, every_token=True), states.features, rtol=0, atol=0)
+    torch.testing.assert_close(clip_features(model, Layer.of(), clips), model.features(clips), rtol=0, atol=0)
+    torch.testing.assert_close(model.features(clips), states.features, rtol=1e-5, atol=1e-5)
     assert not any(module._forward_hooks for module in model.modules()), "nothing listens afterwards"
 
 

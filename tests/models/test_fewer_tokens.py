@@ -121,7 +121,7 @@ def test_a_still_video_leaves_one_tubelet_of_each_place_in_the_joint_model() -> 
 def test_cost_is_counted() -> None:
     full = count_cost(JOINT)
     half = count_cost(JOINT, FewerTokens(merge=0.5))
-    assert 0.4 * full.macs < half.computed_macs < 0.8 * full.macs
+    assert 0.4 * full.macs < half.computed_macs < 0.8 * full.macs == 0.8 * half.macs
     assert half.computed_macs < full.computed_macs < full.macs
     assert count_cost(JOINT, FewerTokens(drop=0.1)) == full, "what is dropped depends on the video"
 

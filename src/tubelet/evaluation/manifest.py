@@ -109,9 +109,8 @@ class Manifest:
             values = json.loads(file.read_text(encoding="utf-8"))
             if (values["format"], values["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"its format is {values['format']!r}, version {values['version']}")
-            values.setdefault("fewer_tokens", None)  # results from before there was such a setting
-            if values["fewer_tokens"] is not None:
-                values["fewer_tokens"] = asdict(FewerTokens(**values["fewer_tokens"]))  # or one of its fields
+            # Results may be from before there was such a setting, or one of its fields.
+            values["fewer_tokens"] = FewerTokens.completed(values.get("fewer_tokens"))
             given: dict[str, Any] = {f.name: values[f.name] for f in fields(cls)}
             given["labels"] = Labels.from_dict(values["labels"])
             return cls(**given)

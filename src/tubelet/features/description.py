@@ -122,9 +122,7 @@ class Description:
             given["heads"] = Labels.from_dict(given["heads"]).heads if given["heads"] else ()
             for name in ("shape", "grid"):
                 given[name] = tuple(given[name])
-            if given["fewer_tokens"] is not None:
-                # As files from before there were all of its fields had it.
-                given["fewer_tokens"] = asdict(FewerTokens(**given["fewer_tokens"]))
+            given["fewer_tokens"] = FewerTokens.completed(given["fewer_tokens"])
             return cls(**given)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{file} is damaged, or of another version of Tubelet: {error!r}") from error

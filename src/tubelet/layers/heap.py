@@ -15,8 +15,8 @@ def give_back_large_blocks() -> bool:
     """Let every large tensor on the CPU have pages of its own, which the system gets back as soon as it is freed.
 
     glibc begins so, but cuts large blocks from its heap once it has seen some freed, where small ones that live on
-    come to stand between them: a step of B/16x2 with checkpointing held 2.87 GB of memory, and 2.07 GB after this.
-    Fetching pages anew takes time: 4 % of that step. It is for the whole process, and cannot be taken back.
+    come to stand between them: a step of B/16x2 with checkpointing held 2.87 GB of memory, and 2.07 GB after this,
+    in the same time as far as could be measured. It is for the whole process, and cannot be taken back.
 
     Returns:
         Whether it is done; not where the C library is another than glibc.

@@ -24,10 +24,9 @@ class Cost:
 
     parameters: int
     macs: int
-    """Multiply-adds of all matrix products, those included of tokens of the last block that nothing reads (but not
-    where fewer tokens are computed)."""
+    """Multiply-adds of all matrix products of the exact model, those of tokens that nothing reads included."""
     computed_macs: int
-    """Of those that are computed for an answer."""
+    """Those that are computed for an answer."""
     tokens: Grid
     """Tubelets along time, height and width."""
     training_bytes: int
@@ -37,22 +36,23 @@ class Cost:
 def count_cost(config: ViViTConfig, fewer_tokens: FewerTokens | None = None) -> Cost:
     """The cost of a model at its own frames and size.
 
-    `fewer_tokens` lowers the multiply-adds by what is merged; what is dropped depends on the video, and counts.
+    `fewer_tokens` lowers `computed_macs` by what is merged; what is dropped depends on the video, and counts.
     """
     with torch.device("meta"):
         model = ViViT(config).eval()
-        if fewer_tokens is not None and fewer_tokens.merge:
-            model.answer_from(FewerTokens(merge=fewer_tokens.merge))
         video = torch.empty(1, config.frames, config.channels, *config.pixels)
 
-    def macs(every_token: bool) -> int:
+    def count(every_token: bool) -> int:
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
             model(video, every_token)
         return counter.get_total_flops() // 2
 
     parameters = sum(p.numel() for p in model.parameters())
-    return Cost(parameters, macs(True), macs(False), config.grid, saved_bytes(config))
+    macs = count(every_token=True)
+    if fewer_tokens is not None and fewer_tokens.merge:
+        model.answer_from(FewerTokens(merge=fewer_tokens.merge))
+    return Cost(parameters, macs, count(every_token=False), config.grid, saved_bytes(config))
 
 
 def saved_bytes(config: ViViTConfig) -> int:

@@ -3,7 +3,9 @@
 Letters as in `vivit.py`; P values of a tubelet.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,6 +49,15 @@ class FewerTokens:
             raise ConfigError(
                 "None of merge, drop and drop_frames is given, so no token is left out: give one."
             )
+
+    @classmethod
+    def completed(cls, stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """All fields of settings that were stored when there were fewer fields; None stays None.
+
+        Raises:
+            ConfigError: for what cannot be.
+        """
+        return None if stored is None else asdict(cls(**stored))
 
     def check(self, config: ViViTConfig) -> None:
         """Refuse a model that cannot do it.
